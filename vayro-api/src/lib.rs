@@ -1,0 +1,1 @@
+//! The axum API: /v1, sign-in, OpenAPI

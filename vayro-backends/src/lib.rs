@@ -1,0 +1,1 @@
+//! Configuration in, ports out: the only crate naming both back-end sets

@@ -1,0 +1,1 @@
+//! The vayro command: client commands, up, migrate, doctor

@@ -1,0 +1,208 @@
+//! Who may do what: the one table of roles, actions and scopes.
+
+use serde::{Deserialize, Serialize};
+
+/// What a member is in a workspace, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Works with links.
+    Member,
+    /// Also manages domains, keys and members.
+    Admin,
+    /// Also owns the workspace; its plan is the workspace's plan.
+    Owner,
+}
+
+impl Role {
+    /// Every role, weakest first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Member, Self::Admin, Self::Owner];
+
+    /// Returns its name in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// Reads a role's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// Tells whether this role may do `action` in its workspace.
+    pub fn allows(self, action: Action) -> bool {
+        match action {
+            Action::LinksRead | Action::AnalyticsRead | Action::DomainsRead | Action::WorkspaceRead => true,
+            Action::LinksWrite => self >= Self::Member,
+            Action::DomainsWrite | Action::KeysManage | Action::MembersManage | Action::AuditRead => {
+                self >= Self::Admin
+            }
+            Action::WorkspaceWrite => self == Self::Owner,
+        }
+    }
+}
+
+/// What can be done in a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// See links.
+    LinksRead,
+    /// Make, change, delete and restore links.
+    LinksWrite,
+    /// See statistics.
+    AnalyticsRead,
+    /// See domains.
+    DomainsRead,
+    /// Add and remove domains.
+    DomainsWrite,
+    /// See, make and revoke API keys.
+    KeysManage,
+    /// See the workspace and its members.
+    WorkspaceRead,
+    /// Rename the workspace.
+    WorkspaceWrite,
+    /// Add and remove members and change roles.
+    MembersManage,
+    /// Read the audit log.
+    AuditRead,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 10] = [
+        Self::LinksRead,
+        Self::LinksWrite,
+        Self::AnalyticsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::KeysManage,
+        Self::WorkspaceRead,
+        Self::WorkspaceWrite,
+        Self::MembersManage,
+        Self::AuditRead,
+    ];
+
+    /// Returns the scope an API key needs for it.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::LinksRead => Scope::LinksRead,
+            Self::LinksWrite => Scope::LinksWrite,
+            Self::AnalyticsRead => Scope::AnalyticsRead,
+            Self::DomainsRead => Scope::DomainsRead,
+            Self::DomainsWrite => Scope::DomainsWrite,
+            Self::KeysManage => Scope::KeysWrite,
+            Self::WorkspaceRead | Self::AuditRead => Scope::WorkspaceRead,
+            Self::WorkspaceWrite | Self::MembersManage => Scope::WorkspaceWrite,
+        }
+    }
+}
+
+/// What an API key may be used for; its owner's role still applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// See links.
+    #[serde(rename = "links:read")]
+    LinksRead,
+    /// Change links.
+    #[serde(rename = "links:write")]
+    LinksWrite,
+    /// See statistics.
+    #[serde(rename = "analytics:read")]
+    AnalyticsRead,
+    /// See domains.
+    #[serde(rename = "domains:read")]
+    DomainsRead,
+    /// Change domains.
+    #[serde(rename = "domains:write")]
+    DomainsWrite,
+    /// Manage API keys.
+    #[serde(rename = "keys:write")]
+    KeysWrite,
+    /// See the workspace.
+    #[serde(rename = "workspace:read")]
+    WorkspaceRead,
+    /// Change the workspace and its members.
+    #[serde(rename = "workspace:write")]
+    WorkspaceWrite,
+    /// Operate the instance; only for keys of operators.
+    #[serde(rename = "ops")]
+    Ops,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 9] = [
+        Self::LinksRead,
+        Self::LinksWrite,
+        Self::AnalyticsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::KeysWrite,
+        Self::WorkspaceRead,
+        Self::WorkspaceWrite,
+        Self::Ops,
+    ];
+
+    /// Returns its name in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LinksRead => "links:read",
+            Self::LinksWrite => "links:write",
+            Self::AnalyticsRead => "analytics:read",
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
+            Self::KeysWrite => "keys:write",
+            Self::WorkspaceRead => "workspace:read",
+            Self::WorkspaceWrite => "workspace:write",
+            Self::Ops => "ops",
+        }
+    }
+
+    /// Reads a scope's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_and_action_is_decided_as_written_here() {
+        // viewer, member, admin, owner
+        let table = [
+            (Action::LinksRead, [true, true, true, true]),
+            (Action::LinksWrite, [false, true, true, true]),
+            (Action::AnalyticsRead, [true, true, true, true]),
+            (Action::DomainsRead, [true, true, true, true]),
+            (Action::DomainsWrite, [false, false, true, true]),
+            (Action::KeysManage, [false, false, true, true]),
+            (Action::WorkspaceRead, [true, true, true, true]),
+            (Action::WorkspaceWrite, [false, false, false, true]),
+            (Action::MembersManage, [false, false, true, true]),
+            (Action::AuditRead, [false, false, true, true]),
+        ];
+        assert_eq!(table.len(), Action::ALL.len());
+        for (action, expected) in table {
+            assert_eq!(Role::ALL.map(|role| role.allows(action)), expected, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_name(scope.as_str()), Some(scope));
+            assert_eq!(serde_json::to_value(scope).ok(), Some(scope.as_str().into()));
+        }
+        for role in Role::ALL {
+            assert_eq!(Role::from_name(role.as_str()), Some(role));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract suites: what every adapter must do, run on each of them.

@@ -1,0 +1,27 @@
+//! Domain types, rules and ports of Vayro.
+//!
+//! Everything here is free of I/O: types that parse at the border and are trusted afterwards, the
+//! pure decision [`resolve::resolve`], and the [`ports`] that the adapter crates implement. Time,
+//! ids and randomness are passed in. Start reading at [`link`], then [`resolve`], [`click`] and
+//! [`ports`].
+#![deny(missing_docs)]
+
+pub mod access;
+pub mod account;
+pub mod analytics;
+pub mod change;
+pub mod click;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod host;
+pub mod ids;
+pub mod link;
+pub mod links;
+pub mod outbox;
+pub mod page;
+pub mod ports;
+pub mod resolve;
+pub mod short_code;
+pub mod stream;
+pub mod target;
+pub mod timestamp;

@@ -1,0 +1,39 @@
+//! What the outside must offer: one trait per role, one contract suite per trait.
+//!
+//! Traits are small and free of driver types. One method is one unit of work; no transaction
+//! crosses a port. Not-found is an `Option`. Time, ids and randomness are arguments.
+
+mod accounts;
+mod analytics;
+mod clicks;
+mod links;
+mod messages;
+
+pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
+pub use analytics::AnalyticsStore;
+pub use clicks::{
+    ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,
+    WriteOutcome,
+};
+pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
+pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
+
+/// The cause of a failure, kept for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong in any store. Not-found is not here: it is an `Option`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A uniqueness rule was broken; `constraint` is our name for it, the same on every adapter.
+    #[error("`{constraint}` is already taken")]
+    Conflict {
+        /// `link_code`, `user_email`, `domain_host` or `key_hash`.
+        constraint: &'static str,
+    },
+    /// Worth trying again: lost connection, busy database, serialisation failure.
+    #[error("storage is unavailable")]
+    Unavailable(#[source] BoxError),
+    /// A bug or a corrupt row; never retried, always logged.
+    #[error("storage failed")]
+    Internal(#[source] BoxError),
+}

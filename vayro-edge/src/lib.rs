@@ -1,0 +1,1 @@
+//! The Pingora edge: TLS, redirect, reverse proxy

@@ -1,0 +1,1 @@
+//! Vayro's ports on PostgreSQL

@@ -1,0 +1,1 @@
+//! Link cache, click stream, dead letters, invalidation and limits on Redis

@@ -1,0 +1,1 @@
+//! Test servers, fixtures and fault injection; a dev-dependency only

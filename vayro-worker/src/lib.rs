@@ -1,0 +1,1 @@
+//! The worker: click stream to enriched rows; partitions, retention
