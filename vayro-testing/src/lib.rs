@@ -1,1 +1,13 @@
-//! Test servers, fixtures and fault injection; a dev-dependency only
+//! Real servers, whole systems and faults for Vayro's tests.
+//!
+//! [`postgres`] and [`redis`] give a fresh database on the servers that `scripts/servers` started, or a
+//! server of one's own that a test may stop, pause and kill. Nothing here is used outside tests.
+
+mod process;
+
+pub mod port;
+pub mod postgres;
+pub mod redis;
+pub mod wait;
+
+pub use process::Process;

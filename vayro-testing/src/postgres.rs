@@ -1,0 +1,158 @@
+//! PostgreSQL for tests: a database of the shared server, or a server of one's own.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User, chown};
+use rand::Rng as _;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{port, wait};
+
+/// An empty database of the shared server, dropped with this value.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Where it is.
+    pub url: String,
+    maintenance_url: String,
+    name: String,
+}
+
+/// Makes an empty database on the shared server.
+///
+/// # Panics
+///
+/// When `VAYRO_TEST_POSTGRES` is not set or nobody answers there.
+pub async fn database() -> TestDatabase {
+    let maintenance_url = std::env::var("VAYRO_TEST_POSTGRES")
+        .expect("VAYRO_TEST_POSTGRES is not set: run ./scripts/test, or eval \"$(scripts/servers env)\"");
+    let name = format!("vayro_test_{:016x}", rand::rng().random::<u64>());
+    execute(&maintenance_url, &format!("CREATE DATABASE {name}")).await.expect("a database can be made");
+    let (base, _) = maintenance_url.rsplit_once('/').expect("the address names a database");
+    TestDatabase { url: format!("{base}/{name}"), maintenance_url, name }
+}
+
+async fn execute(url: &str, statement: &str) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await?;
+    connection.close().await
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let url = std::mem::take(&mut self.maintenance_url);
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A test's own runtime may be ending; a small one of its own surely runs to the end.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(execute(&url, &statement)).ok()
+        });
+        drop(dropping.join());
+    }
+}
+
+/// A PostgreSQL process of one's own, with durable settings.
+#[derive(Debug)]
+pub struct PostgresServer {
+    /// Where its database `postgres` is; the same after a restart.
+    pub url: String,
+    port: u16,
+    dir: TempDir,
+    process: Option<Process>,
+}
+
+/// Starts a server of one's own, with `fsync` on.
+///
+/// # Panics
+///
+/// When PostgreSQL is missing or does not come up.
+pub async fn server() -> PostgresServer {
+    let port = port::free();
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    if Uid::effective().is_root() {
+        let user = server_user();
+        chown(dir.path(), Some(user.uid), Some(user.gid)).expect("root may give a folder away");
+    }
+    let output = command("initdb")
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"])
+        .arg(dir.path().join("data"))
+        .output()
+        .expect("initdb can be started");
+    assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let mut server = PostgresServer { url, port, dir, process: None };
+    server.restart().await;
+    server
+}
+
+/// PostgreSQL refuses to run as root; its package brings a user for it.
+fn server_user() -> User {
+    User::from_name("postgres").ok().flatten().expect("the user `postgres` exists, its package makes it")
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(bin_dir().join(program));
+    command.current_dir("/");
+    if Uid::effective().is_root() {
+        let user = server_user();
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
+}
+
+fn bin_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("VAYRO_PG_BIN") {
+        return dir.into();
+    }
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|dir: &PathBuf| Path::new(dir).join("initdb").exists())
+        .collect();
+    found.sort();
+    found.pop().expect("PostgreSQL is installed, or VAYRO_PG_BIN names its bin folder")
+}
+
+impl PostgresServer {
+    /// Starts the server again on the same port and data, killing it first if it runs.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub async fn restart(&mut self) {
+        self.kill();
+        let data = self.dir.path().join("data");
+        let mut command = command("postgres");
+        command
+            .arg("-D")
+            .arg(&data)
+            .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "unix_socket_directories=", "-c", "max_connections=100", "-c", "shared_buffers=64MB"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.process = Some(Process::start(&mut command));
+        wait::until("PostgreSQL", Duration::from_secs(30), async || execute(&self.url, "SELECT 1").await.ok()).await;
+    }
+
+    /// Ends the server and all its sessions at once, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // An immediate shutdown also ends the children; SIGKILL alone would leave them for a moment.
+            process.stop(Signal::SIGQUIT, Duration::from_secs(20));
+        }
+    }
+
+    /// Stops the server, ending open transactions.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::SIGINT, Duration::from_secs(20));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the test servers, and of whole systems.
+
+mod layers;
+mod servers;
