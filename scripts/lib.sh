@@ -1,0 +1,40 @@
+# Shared by the scripts beside it: sentences for what is missing, and packages.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/vayro
+
+# Outside the checkout, so that a fresh clone builds on what an earlier one left; never relied upon.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+die() { printf 'error: %s\n\nhint: %s\n' "$1" "$2" >&2; exit 1; }
+note() { printf '== %s\n' "$*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif has sudo && sudo -n true 2>/dev/null; then sudo -n "$@"
+    else return 1; fi
+}
+
+# need COMMAND PACKAGE...: installs Debian packages unless the command is there already.
+need() {
+    local command=$1; shift
+    has "$command" && return
+    has apt-get || die "\`$command\` is missing and this system has no apt-get" "install $* in the system's own way"
+    note "installing $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1 ||
+        { as_root apt-get update -qq >/dev/null 2>&1 &&
+          as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1; } ||
+        die "\`$command\` is missing and could not be installed" "run as root: apt-get install $*"
+}
+
+# What every build needs.
+need_build_tools() {
+    has cargo || die '`cargo` is missing' 'install Rust 1.95 or newer, see https://rustup.rs'
+    need cc gcc libc6-dev
+    need c++ g++
+    need make make
+    need cmake cmake
+}
