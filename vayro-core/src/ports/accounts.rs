@@ -14,7 +14,8 @@ use crate::ids::{AuditId, DomainId, KeyId, SessionId, UserId, WorkspaceId};
 use crate::page::Page;
 use crate::timestamp::Timestamp;
 
-/// Accounts. Changes write an audit entry (`user.create`, `user.update`) without password hashes.
+/// Accounts. Changes write an audit entry without password hashes: `user.create` in the log of the
+/// account's own workspace, `user.update` in the log of the instance.
 #[async_trait]
 pub trait UserStore: Send + Sync {
     /// Inserts an account together with its own workspace, of which it is the owner.
@@ -38,7 +39,8 @@ pub trait UserStore: Send + Sync {
     /// Lists accounts by creation, at most `max`.
     async fn list(&self, max: u16) -> Result<Vec<User>, StoreError>;
 
-    /// Changes an account; `None` if there is none.
+    /// Changes an account; `None` if there is none. Switching off an account that is off already keeps the
+    /// instant. A patch that changes nothing is not audited.
     async fn update(
         &self,
         id: UserId,
@@ -67,7 +69,7 @@ pub trait WorkspaceStore: Send + Sync {
     /// Returns the role of an account in a workspace.
     async fn role(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<Role>, StoreError>;
 
-    /// Renames a workspace; `None` if there is none.
+    /// Renames a workspace; `None` if there is none. The same name again is no change and not audited.
     async fn rename(
         &self,
         id: WorkspaceId,
@@ -78,7 +80,8 @@ pub trait WorkspaceStore: Send + Sync {
     /// Lists the members, oldest first.
     async fn members(&self, id: WorkspaceId) -> Result<Vec<Member>, StoreError>;
 
-    /// Adds a member or changes its role; `Missing` if there is no such account.
+    /// Adds a member or changes its role; `Missing` if there is no such account or workspace. A changed
+    /// role keeps the member's `created_at`; the same role again is no change and not audited.
     async fn set_member(
         &self,
         id: WorkspaceId,
@@ -103,7 +106,12 @@ pub trait WorkspaceStore: Send + Sync {
 /// [`crate::outbox::OutboxEvent::Domains`].
 #[async_trait]
 pub trait DomainStore: Send + Sync {
-    /// Makes the default domain's host what the configuration says; writes nothing if it is already.
+    /// Makes the default domain's host what the configuration says and tells the edges; writes nothing if it
+    /// is already. Not audited.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] `domain_host` if a workspace has registered that host.
     async fn ensure_default(&self, host: &Host, at: Timestamp) -> Result<(), StoreError>;
 
     /// Inserts a domain.
@@ -119,7 +127,7 @@ pub trait DomainStore: Send + Sync {
     /// Returns the domain with this host if the workspace may use it.
     async fn find_by_host(&self, workspace: WorkspaceId, host: &Host) -> Result<Option<Domain>, StoreError>;
 
-    /// Lists the domains the workspace may use, the default one first.
+    /// Lists the domains the workspace may use, the default one first, the others by creation.
     async fn list(&self, workspace: WorkspaceId) -> Result<Vec<Domain>, StoreError>;
 
     /// Removes a domain of the workspace; `Ok(false)` if there is none.
@@ -142,6 +150,10 @@ pub trait DomainStore: Send + Sync {
 #[async_trait]
 pub trait KeyStore: Send + Sync {
     /// Inserts a key created at `context.at`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] `key_hash` if there is a key with this hash.
     async fn insert(&self, new: NewApiKey, context: &ChangeContext) -> Result<ApiKey, StoreError>;
 
     /// Returns the key with this hash, revoked or expired ones included, together with its account.
