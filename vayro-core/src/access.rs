@@ -48,6 +48,58 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Tells whether a member of this role may turn the role `from` of a member into `to`.
+    ///
+    /// `None` stands for not being a member. Nobody hands out, or takes away, a role above their own.
+    pub fn may_change(self, from: Option<Self>, to: Option<Self>) -> bool {
+        self.allows(Action::MembersManage) && from.max(to) <= Some(self)
+    }
+}
+
+/// Why something is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The role does not reach.
+    #[error("your role in this workspace does not allow this")]
+    Role,
+    /// The API key lacks this scope.
+    #[error("the API key lacks the scope `{}`", .0.as_str())]
+    Scope(Scope),
+    /// Only operators of the instance may do this.
+    #[error("only operators of this instance may do this")]
+    Operator,
+}
+
+/// Decides whether a member with `role` may do `action`; `scopes` are those of the API key used,
+/// `None` for a signed-in browser.
+///
+/// # Errors
+///
+/// [`Refusal`] says what is lacking.
+pub fn check(role: Role, scopes: Option<&[Scope]>, action: Action) -> Result<(), Refusal> {
+    if !role.allows(action) {
+        return Err(Refusal::Role);
+    }
+    check_scope(scopes, action.scope())
+}
+
+/// Decides whether an account may operate the instance; `scopes` as in [`check`].
+///
+/// # Errors
+///
+/// [`Refusal`] says what is lacking.
+pub fn check_operator(is_operator: bool, scopes: Option<&[Scope]>) -> Result<(), Refusal> {
+    if !is_operator {
+        return Err(Refusal::Operator);
+    }
+    check_scope(scopes, Scope::Ops)
+}
+
+fn check_scope(scopes: Option<&[Scope]>, needed: Scope) -> Result<(), Refusal> {
+    if scopes.is_none_or(|scopes| scopes.contains(&needed)) { Ok(()) } else { Err(Refusal::Scope(needed)) }
+}
+
 /// What can be done in a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -193,6 +245,30 @@ mod tests {
         for (action, expected) in table {
             assert_eq!(Role::ALL.map(|role| role.allows(action)), expected, "{action:?}");
         }
+    }
+
+    #[test]
+    fn nobody_hands_out_a_role_above_their_own() {
+        assert!(Role::Admin.may_change(None, Some(Role::Admin)));
+        assert!(Role::Owner.may_change(Some(Role::Owner), Some(Role::Viewer)));
+        assert!(!Role::Admin.may_change(Some(Role::Member), Some(Role::Owner)));
+        assert!(!Role::Admin.may_change(Some(Role::Owner), None));
+        assert!(!Role::Member.may_change(None, Some(Role::Viewer)));
+    }
+
+    #[test]
+    fn a_key_needs_both_the_role_and_the_scope() {
+        let scopes = [Scope::LinksRead];
+        assert_eq!(check(Role::Viewer, None, Action::LinksRead), Ok(()));
+        assert_eq!(check(Role::Viewer, Some(&scopes), Action::LinksRead), Ok(()));
+        assert_eq!(check(Role::Viewer, None, Action::LinksWrite), Err(Refusal::Role));
+        assert_eq!(
+            check(Role::Owner, Some(&scopes), Action::LinksWrite),
+            Err(Refusal::Scope(Scope::LinksWrite))
+        );
+        assert_eq!(check_operator(true, None), Ok(()));
+        assert_eq!(check_operator(true, Some(&scopes)), Err(Refusal::Scope(Scope::Ops)));
+        assert_eq!(check_operator(false, Some(&[Scope::Ops])), Err(Refusal::Operator));
     }
 
     #[test]
