@@ -1,1 +1,12 @@
-//! Configuration in, ports out: the only crate naming both back-end sets
+//! Configuration in, ports out: the only crate naming both back-end sets.
+//!
+//! [`config`] turns files, variables and flags into checked settings. [`Backends::connect`] turns
+//! [`config::BackendConfig`] into one value that holds every port of `vayro-core`, on PostgreSQL and
+//! Redis or on one SQLite file and the segment log; nobody else can tell which. The rest is what every
+//! process needs around that: logging, signals, the service manager, the outbox drainer.
+
+mod backends;
+pub mod clock;
+pub mod config;
+
+pub use backends::{Backends, ConnectError, Ping, Roles, SchemaState};
