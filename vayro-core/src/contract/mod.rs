@@ -1,8 +1,14 @@
 //! The contract suites: what every adapter must do, run on each of them.
 
 pub mod accounts;
+pub mod analytics;
+pub mod clicks;
 mod concurrent;
+pub mod link_lists;
+pub mod links;
+pub mod lookup;
 pub mod messages;
+pub mod outbox;
 mod rules;
 pub mod stores;
 pub mod stream;
