@@ -5,6 +5,9 @@
 
 mod process;
 
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod fixture;
 pub mod port;
 pub mod postgres;
 pub mod redis;

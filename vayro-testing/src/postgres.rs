@@ -134,11 +134,21 @@ impl PostgresServer {
             .arg("-D")
             .arg(&data)
             .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "unix_socket_directories=", "-c", "max_connections=100", "-c", "shared_buffers=64MB"])
+            .args([
+                "-c",
+                "unix_socket_directories=",
+                "-c",
+                "max_connections=100",
+                "-c",
+                "shared_buffers=64MB",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         self.process = Some(Process::start(&mut command));
-        wait::until("PostgreSQL", Duration::from_secs(30), async || execute(&self.url, "SELECT 1").await.ok()).await;
+        wait::until("PostgreSQL", Duration::from_secs(30), async || {
+            execute(&self.url, "SELECT 1").await.ok()
+        })
+        .await;
     }
 
     /// Ends the server and all its sessions at once, as a power cut would.

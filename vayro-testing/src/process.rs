@@ -40,7 +40,8 @@ impl Process {
     /// When the process is gone already.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("process ids are small");
-        kill(Pid::from_raw(id), signal).unwrap_or_else(|error| panic!("{signal} cannot be sent to {id}: {error}"));
+        kill(Pid::from_raw(id), signal)
+            .unwrap_or_else(|error| panic!("{signal} cannot be sent to {id}: {error}"));
     }
 
     /// Freezes the process; it keeps its connections and answers nothing.

@@ -44,7 +44,9 @@ fn crates_use_only_the_layers_below_them() {
                 broken.push(format!("{name} must not use {used}: it lies beside or above it"));
             }
             if foreign.contains(&used) {
-                broken.push(format!("{name} must not use {used}: it belongs behind a port or in another layer"));
+                broken.push(format!(
+                    "{name} must not use {used}: it belongs behind a port or in another layer"
+                ));
             }
         }
     }
@@ -60,7 +62,8 @@ fn sql_and_redis_words_stay_in_their_adapters() {
         let dir = package.manifest_path.parent().expect("a manifest lies in a folder").join("src");
         for file in rust_files(dir.as_std_path()) {
             let text = std::fs::read_to_string(&file).expect("a source file can be read");
-            let sql = text.contains("sqlx::") && !["vayro-postgres", "vayro-sqlite", "vayro-testing"].contains(&name);
+            let sql = text.contains("sqlx::")
+                && !["vayro-postgres", "vayro-sqlite", "vayro-testing"].contains(&name);
             let names = text.contains("\"stream:clicks") && name != "vayro-redis";
             if sql || names {
                 found.push(file.display().to_string());

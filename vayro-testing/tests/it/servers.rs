@@ -42,6 +42,9 @@ async fn postgres_comes_back_after_a_crash() {
     assert!(sqlx::PgConnection::connect(&server.url).await.is_err());
     server.restart().await;
     let mut connection = sqlx::PgConnection::connect(&server.url).await.expect("the server answers again");
-    let row = sqlx::query("SELECT count(*) FROM kept").fetch_one(&mut connection).await.expect("the table is there");
+    let row = sqlx::query("SELECT count(*) FROM kept")
+        .fetch_one(&mut connection)
+        .await
+        .expect("the table is there");
     assert_eq!(row.get::<i64, _>(0), 1);
 }
