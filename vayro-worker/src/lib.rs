@@ -1,1 +1,3 @@
 //! The worker: click stream to enriched rows; partitions, retention
+
+pub mod enrich;
