@@ -162,8 +162,7 @@ pub async fn push_clicks(url: &str, count: u32, links: u32) {
         (agent, ip, link, rng.random::<[u8; 10]>())
     };
     let mut connection = redis_connection(url).await;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is set");
-    let start = u64::try_from(now.as_millis()).expect("milliseconds fit") - 3_600_000;
+    let start = now_millis() - 3_600_000;
     for chunk in 0..count.div_ceil(1_000) {
         let mut pipe = redis::pipe();
         for number in chunk * 1_000..count.min((chunk + 1) * 1_000) {
@@ -194,6 +193,39 @@ pub async fn push_clicks(url: &str, count: u32, links: u32) {
         }
         let (): () = pipe.query_async(&mut connection).await.expect("Redis takes clicks");
     }
+}
+
+/// Pushes `count` clicks on one link into the stream, now.
+///
+/// # Panics
+///
+/// When Redis refuses.
+pub async fn push_clicks_of(url: &str, link: &str, workspace: &str, count: u32) {
+    let mut connection = redis_connection(url).await;
+    let mut pipe = redis::pipe();
+    let millis = now_millis();
+    for _ in 0..count {
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+        pipe.cmd("XADD").arg("stream:clicks").arg("*");
+        for (name, value) in [
+            ("id", id.to_string().as_str()),
+            ("link_id", link),
+            ("timestamp", &iso_time(millis)),
+            ("ip", "192.0.2.9"),
+            ("user_agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"),
+            ("referer", ""),
+            ("workspace_id", workspace),
+        ] {
+            pipe.arg(name).arg(value);
+        }
+        pipe.ignore();
+    }
+    let (): () = pipe.query_async(&mut connection).await.expect("Redis takes clicks");
+}
+
+fn now_millis() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is set");
+    u64::try_from(now.as_millis()).expect("milliseconds fit")
 }
 
 fn iso_time(millis: u64) -> String {

@@ -8,9 +8,11 @@ mod process;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod fixture;
+pub mod load;
 pub mod port;
 pub mod postgres;
 pub mod redis;
+pub mod system;
 pub mod wait;
 
 pub use process::Process;

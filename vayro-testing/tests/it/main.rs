@@ -1,4 +1,5 @@
-//! Tests of the test servers, and of whole systems.
+//! Tests of the test servers, of the layers, and of whole systems.
 
 mod layers;
 mod servers;
+mod system;

@@ -1,0 +1,368 @@
+//! Whole systems made of the built executables, on either back-end set.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{port, wait};
+
+/// How long a process may take to say that it is ready; debug builds on small machines are slow.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// The account of a clustered system.
+const EMAIL: &str = "owner@example.com";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// The role a process of a clustered system plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `vayro-edge`.
+    Edge,
+    /// `vayro-api`.
+    Api,
+    /// `vayro-worker`.
+    Worker,
+}
+
+/// A running Vayro.
+#[derive(Debug)]
+pub struct System {
+    /// Where short links are.
+    pub edge_url: String,
+    /// Where the API is.
+    pub api_url: String,
+    /// Where the edge's health and metrics are.
+    pub admin_url: String,
+    /// An API key with every scope.
+    pub key: String,
+    client: reqwest::Client,
+    environment: Vec<(String, String)>,
+    edge: Option<Process>,
+    api: Option<Process>,
+    worker: Option<Process>,
+    dir: TempDir,
+}
+
+/// Returns an executable of this build.
+///
+/// # Panics
+///
+/// When it was not built.
+pub fn executable(name: &str) -> PathBuf {
+    let dir = std::env::var_os("VAYRO_BIN_DIR").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("a test knows its executable");
+            // target/debug/deps/it-… lies two folders below its siblings' folder.
+            test.ancestors().nth(2).expect("tests lie in target/<profile>/deps").to_owned()
+        },
+        PathBuf::from,
+    );
+    let path = dir.join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+impl System {
+    /// Starts everything in one process on the embedded set in a fresh folder.
+    pub async fn embedded() -> Self {
+        Self::up(&[]).await
+    }
+
+    /// Starts everything in one process with further arguments for `vayro up`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it is ready.
+    pub async fn up(arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut system = Self::new(dir, Vec::new());
+        system.start_up(arguments).await;
+        system
+    }
+
+    /// Starts `vayro up` in this system's folder, where an earlier one may have left its data.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it is ready.
+    pub async fn start_up(&mut self, arguments: &[&str]) {
+        let mut command = self.command("vayro");
+        command
+            .args(["up", "--edge", "127.0.0.1:0", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--data-dir")
+            .arg(self.dir.path().join("data"))
+            .args(arguments)
+            .stdout(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let ready = ready_line(&mut process).await;
+        let address = |name: &str| {
+            let (_, rest) =
+                ready.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in: {ready}"));
+            rest.split_whitespace().next().unwrap_or_default().to_owned()
+        };
+        self.edge_url = address("edge");
+        self.api_url = address("api");
+        self.admin_url = address("admin");
+        self.edge = Some(process);
+        self.key = self.profile_key();
+    }
+
+    /// Starts one process per role on the clustered set.
+    ///
+    /// # Panics
+    ///
+    /// When a process does not become ready.
+    pub async fn clustered(postgres: &str, redis: &str) -> Self {
+        Self::clustered_with(postgres, redis, &[]).await
+    }
+
+    /// Starts one process per role on the clustered set with further settings, such as
+    /// `("VAYRO_WORKER__BATCH_MAX", "10")`.
+    ///
+    /// # Panics
+    ///
+    /// When a process does not become ready.
+    pub async fn clustered_with(postgres: &str, redis: &str, settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let (edge, api) = (port::free(), port::free());
+        let mut environment: Vec<(String, String)> = [
+            ("VAYRO_BACKEND__SET", "clustered".to_owned()),
+            ("VAYRO_POSTGRES__URL", postgres.to_owned()),
+            ("VAYRO_REDIS__URL", redis.to_owned()),
+            ("VAYRO_INSTANCE__SHORT_URL", format!("http://127.0.0.1:{edge}")),
+            ("VAYRO_INSTANCE__API_URL", format!("http://127.0.0.1:{api}")),
+            ("VAYRO_EDGE__LISTEN", format!("127.0.0.1:{edge}")),
+            ("VAYRO_EDGE__ADMIN", format!("127.0.0.1:{}", port::free())),
+            ("VAYRO_API__LISTEN", format!("127.0.0.1:{api}")),
+            ("VAYRO_WORKER__ADMIN", format!("127.0.0.1:{}", port::free())),
+            ("VAYRO_BACKEND__DATA_DIR", dir.path().join("data").display().to_string()),
+            ("VAYRO_LOG__LEVEL", std::env::var("VAYRO_LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let admin_url = format!("http://{}", environment[6].1);
+        let mut system = Self::new(dir, environment);
+        system.edge_url = format!("http://127.0.0.1:{edge}");
+        system.api_url = format!("http://127.0.0.1:{api}");
+        system.admin_url = admin_url;
+        assert_success(&system.vayro(&["migrate"]));
+        assert_success(
+            &system.vayro_with_input(&["user", "create", EMAIL, "--operator", "--direct"], PASSWORD),
+        );
+        for role in [Role::Api, Role::Edge, Role::Worker] {
+            system.start(role).await;
+        }
+        assert_success(
+            &system.vayro_with_input(&["login", "--api", &system.api_url, "--email", EMAIL], PASSWORD),
+        );
+        system.key = system.profile_key();
+        system
+    }
+
+    fn new(dir: TempDir, environment: Vec<(String, String)>) -> Self {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(30))
+            .user_agent("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+            .build()
+            .expect("a client can be made");
+        Self {
+            edge_url: String::new(),
+            api_url: String::new(),
+            admin_url: String::new(),
+            key: String::new(),
+            client,
+            environment,
+            edge: None,
+            api: None,
+            worker: None,
+            dir,
+        }
+    }
+
+    /// Folder of this system's data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(executable(name));
+        command
+            .current_dir(self.dir.path())
+            .env("XDG_CONFIG_HOME", self.config_home())
+            .env("NO_COLOR", "1")
+            .env_remove("VAYRO_API_KEY")
+            .env_remove("VAYRO_API_URL")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn config_home(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    fn profile_key(&self) -> String {
+        let path = self.config_home().join("vayro/config.toml");
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let start = text.find("vayro_").expect("the profile holds a key");
+        text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+    }
+
+    /// Starts the process of a role and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    pub async fn start(&mut self, role: Role) {
+        let name = match role {
+            Role::Edge => "vayro-edge",
+            Role::Api => "vayro-api",
+            Role::Worker => "vayro-worker",
+        };
+        let mut command = self.command(name);
+        let mut process = Process::start(command.stdout(Stdio::piped()));
+        ready_line(&mut process).await;
+        *self.slot(role) = Some(process);
+    }
+
+    fn slot(&mut self, role: Role) -> &mut Option<Process> {
+        match role {
+            Role::Edge => &mut self.edge,
+            Role::Api => &mut self.api,
+            Role::Worker => &mut self.worker,
+        }
+    }
+
+    /// Returns the process of a role; with `vayro up` everything is [`Role::Edge`].
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn process(&mut self, role: Role) -> &mut Process {
+        self.slot(role).as_mut().expect("the process runs")
+    }
+
+    /// Ends a process at once.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn kill(&mut self, role: Role) {
+        self.slot(role).take().expect("the process runs").kill();
+    }
+
+    /// Asks a process to stop and waits until it has.
+    ///
+    /// # Panics
+    ///
+    /// When it does not stop in time or reports a failure.
+    pub fn stop(&mut self, role: Role) {
+        let mut process = self.slot(role).take().expect("the process runs");
+        let status = process.stop(Signal::SIGTERM, STOP_LIMIT);
+        assert!(status.success(), "{role:?} ended with {status}");
+    }
+
+    /// Runs a `vayro` command.
+    pub fn vayro(&self, arguments: &[&str]) -> Output {
+        self.vayro_with_input(arguments, "")
+    }
+
+    /// Runs a `vayro` command with something on its standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn vayro_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command("vayro");
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("`vayro` can be started");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        // A command that reads nothing may be gone already.
+        drop(stdin.write_all(input.as_bytes()));
+        drop(stdin);
+        child.wait_with_output().expect("`vayro` can be waited for")
+    }
+
+    /// Asks the API and returns status and body; an empty body is `null`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = method.parse().expect("a method");
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.api_url)).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("the body arrives");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Creates a link and returns its JSON.
+    ///
+    /// # Panics
+    ///
+    /// When the API refuses.
+    pub async fn create_link(&self, short_code: &str, target_url: &str) -> Value {
+        let body = json!({ "short_code": short_code, "target_url": target_url });
+        let (status, link) = self.api("POST", "/v1/links", Some(body)).await;
+        assert_eq!(status, 201, "{link}");
+        link
+    }
+
+    /// Visits a short link without following it; status and `Location`.
+    ///
+    /// # Panics
+    ///
+    /// When the edge does not answer.
+    pub async fn visit(&self, short_code: &str) -> (u16, Option<String>) {
+        let url = format!("{}/{short_code}", self.edge_url);
+        let answer = self.client.get(&url).send().await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let location =
+            answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        (answer.status().as_u16(), location)
+    }
+
+    /// Returns a link's counted clicks as the API tells them.
+    pub async fn clicks(&self, link_id: &str) -> i64 {
+        let (status, body) = self.api("GET", &format!("/v1/analytics/{link_id}?interval=all"), None).await;
+        if status == 200 { body["totals"]["clicks"].as_i64().unwrap_or(-1) } else { -1 }
+    }
+}
+
+fn assert_success(output: &Output) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
+}
+
+/// Waits for the line that begins with `ready`, and keeps the pipe drained afterwards.
+async fn ready_line(process: &mut Process) -> String {
+    let stdout = process.child().stdout.take().expect("stdout is a pipe");
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if line.starts_with("ready") {
+                drop(sender.blocking_send(line));
+            }
+        }
+    });
+    let line = tokio::time::timeout(READY_LIMIT, receiver.recv()).await.ok().flatten();
+    line.unwrap_or_else(|| panic!("process {} ended or did not get ready", process.id()))
+}
+
+/// Waits until a file exists.
+pub async fn file_exists(path: &Path) {
+    wait::until(&path.display().to_string(), READY_LIMIT, async || path.exists().then_some(())).await;
+}
