@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod page;
 pub mod ports;
 pub mod resolve;
+pub mod schema;
 pub mod short_code;
 pub mod stream;
 pub mod target;

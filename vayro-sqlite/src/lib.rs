@@ -1,1 +1,32 @@
-//! Vayro's ports on one SQLite file
+//! Vayro's ports on one SQLite file.
+//!
+//! [`SqliteStores`] implements every port of accounts, links, clicks and analytics. One connection
+//! writes, in transactions that take the write lock at their start; a pool of others reads, each
+//! statement on its own snapshot, and never waits for the writer. Several processes may open the
+//! file. What every method must do is said at the ports in `vayro-core` and held by their contract
+//! suites; only what is peculiar to SQLite is said here. Start reading at [`open`].
+#![deny(missing_docs)]
+
+mod analytics;
+mod audit;
+mod clicks;
+mod database;
+mod domains;
+mod error;
+mod keys;
+mod link_list;
+mod link_row;
+mod links;
+mod lookup;
+pub mod open;
+mod outbox;
+mod purge;
+mod row;
+mod salts;
+pub mod schema;
+mod sessions;
+mod users;
+mod workspaces;
+
+pub use database::SqliteStores;
+pub use open::{OpenError, SqliteOptions};

@@ -261,13 +261,19 @@ pub(crate) async fn join_all<T>(futures: impl IntoIterator<Item = impl Future<Ou
 /// Generates one `#[tokio::test]` per named rule of a suite; the suites' own macros call it.
 #[macro_export]
 macro_rules! store_rules {
-    ($fixture:expr, $($module:ident)::+, [$($rule:ident),+ $(,)?]) => {$(
+    (@rule $fixture:expr, [$($module:ident)::+], $rule:ident) => {
         #[tokio::test]
         async fn $rule() {
             let fixture = $fixture.await;
             $crate::contract::$($module)::+::$rule(&fixture.stores).await;
         }
-    )+};
+    };
+    (@all $fixture:expr, $module:tt, $($rule:ident),+) => {
+        $($crate::store_rules!(@rule $fixture, $module, $rule);)+
+    };
+    ($fixture:expr, $($module:ident)::+, [$($rule:ident),+ $(,)?]) => {
+        $crate::store_rules!(@all $fixture, [$($module)::+], $($rule),+);
+    };
 }
 
 #[cfg(test)]
