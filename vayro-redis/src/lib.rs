@@ -1,1 +1,36 @@
-//! Link cache, click stream, dead letters, invalidation and limits on Redis
+//! What Vayro keeps in Redis: the shared link cache, the click stream with its dead letters,
+//! invalidations, edge reports and rate limits.
+//!
+//! Nothing here is a source of truth: links live in the database, and clicks only pass through. Start
+//! reading at [`names`] for the schema and [`client`] for connections; the scripts in `src/lua` hold
+//! every step that must happen at once. One server for now; where it is, is known to one module only.
+
+mod backoff;
+mod breaker;
+pub mod client;
+pub mod config;
+mod dead_letters;
+mod dial;
+mod entry;
+mod feed;
+mod lane;
+mod limits;
+mod lookup;
+pub mod names;
+mod publisher;
+mod reports;
+mod scripts;
+mod sink;
+mod stream;
+mod units;
+
+pub use client::{ConnectError, RedisClient, ServerFacts};
+pub use config::RedisConfig;
+pub use dead_letters::RedisDeadLetters;
+pub use feed::RedisInvalidationFeed;
+pub use limits::RedisRateLimiter;
+pub use lookup::RedisLookup;
+pub use publisher::RedisPublisher;
+pub use reports::RedisEdgeReports;
+pub use sink::RedisClickSink;
+pub use stream::RedisClickStream;

@@ -1,0 +1,30 @@
+//! What must be known to reach Redis.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How to reach Redis and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `redis://`, `rediss://` (TLS) or `unix://` address; secret, because it may carry a password.
+    pub url: SecretString,
+    /// Longest time to make a connection, sign-in included.
+    pub connect_timeout: Duration,
+    /// Longest time for the answer to a command, except where a shorter one is named here.
+    pub response_timeout: Duration,
+    /// Longest time a visitor waits for the shared cache before the database is asked.
+    pub lookup_timeout: Duration,
+}
+
+impl RedisConfig {
+    /// Returns the default settings for this address.
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self {
+            url: url.into(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
+            lookup_timeout: Duration::from_millis(50),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The Lua scripts: steps that must happen together or not at all.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident, $file:literal) => {
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("lua/", $file))));
+    };
+}
+
+script!(
+    /// Caches what a reader found.
+    FILL,
+    "fill.lua"
+);
+script!(
+    /// Writes cached links and tells edges.
+    PUBLISH,
+    "publish.lua"
+);
+script!(
+    /// Counts a hit of a rate limit.
+    HIT,
+    "hit.lua"
+);
+script!(
+    /// Makes the group of the workers.
+    CREATE_GROUP,
+    "create_group.lua"
+);
+script!(
+    /// Settles entries.
+    ACK,
+    "ack.lua"
+);
+script!(
+    /// Puts an entry aside.
+    DEAD_LETTER,
+    "dead_letter.lua"
+);
+script!(
+    /// Puts a dead letter back.
+    REPLAY,
+    "replay.lua"
+);
+script!(
+    /// Removes settled entries.
+    TRIM,
+    "trim.lua"
+);
+script!(
+    /// Forgets one consumer.
+    LEAVE,
+    "leave.lua"
+);
+script!(
+    /// Forgets idle consumers.
+    FORGET_IDLE,
+    "forget_idle.lua"
+);

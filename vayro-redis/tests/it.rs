@@ -1,0 +1,16 @@
+//! The adapters on a real Redis: the contracts of their ports, and what is particular to Redis.
+
+#[path = "it/cache.rs"]
+mod cache;
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/contracts.rs"]
+mod contracts;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/feed.rs"]
+mod feed;
+#[path = "it/stream.rs"]
+mod stream;
+#[path = "it/support.rs"]
+mod support;
