@@ -1,1 +1,32 @@
-//! Vayro's ports on PostgreSQL
+//! Vayro's ports on PostgreSQL.
+//!
+//! [`PgStores`] implements every port of accounts, links, clicks and analytics on one pool of
+//! connections. Every transaction begins and ends inside one method and has a time limit. What each
+//! method must do is said at the ports in `vayro-core` and held by their contract suites; only what
+//! is peculiar to PostgreSQL is said here. Nothing but this crate and `migrations/postgres` knows
+//! its SQL. Start reading at [`database`], then [`clicks`] for the fast path.
+#![deny(missing_docs)]
+
+mod analytics;
+mod audit;
+mod clicks;
+mod copy;
+mod database;
+mod domains;
+mod error;
+mod instant;
+mod keys;
+mod link_lists;
+mod links;
+mod lookup;
+mod months;
+mod outbox;
+mod row;
+mod salts;
+mod schema;
+mod sessions;
+mod users;
+mod workspaces;
+
+pub use database::{ConnectError, PgStores, PostgresConfig};
+pub use schema::MigrateError;

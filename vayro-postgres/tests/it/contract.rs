@@ -1,0 +1,24 @@
+//! What every adapter must do, on PostgreSQL.
+
+macro_rules! suites {
+    ($($suite:ident => $contract:ident),+ $(,)?) => {$(
+        mod $suite {
+            vayro_core::$contract!(crate::fixture::fixture());
+        }
+    )+};
+}
+
+suites! {
+    analytics => analytics_store_contract,
+    audit => audit_store_contract,
+    clicks => click_store_contract,
+    domains => domain_store_contract,
+    keys => key_store_contract,
+    link_lists => link_list_contract,
+    links => link_store_contract,
+    lookup => link_lookup_contract,
+    outbox => outbox_contract,
+    sessions => session_store_contract,
+    users => user_store_contract,
+    workspaces => workspace_store_contract,
+}
