@@ -1,1 +1,37 @@
-//! The Pingora edge: TLS, redirect, reverse proxy
+//! The edge: takes connections, answers short links with redirects, counts clicks, and proxies the hosts
+//! of the API and the dashboard.
+//!
+//! A request comes in through `server`, which owns what Pingora leaves open (time and size limits of
+//! a request head, connection caps, the TLS handshake), then passes Pingora's HTTP machinery and reaches
+//! `proxy`. Short links go on to `redirect`: `cache` finds the link, the pure
+//! [`vayro_core::resolve::resolve`] decides, `answer` writes, `clicks` counts. The edge knows its
+//! back ends only as ports, see [`EdgeDeps`]. Start reading at `redirect.rs`.
+
+mod admin_server;
+mod answer;
+mod cache;
+mod clicks;
+mod counter;
+mod edge;
+mod feed;
+mod log_limit;
+mod metrics;
+mod pages;
+mod proxy;
+mod redirect;
+mod report;
+mod routes;
+mod server;
+mod settings;
+mod shared;
+mod shutdown;
+mod tls;
+mod upstream;
+mod visitor;
+
+pub mod admin;
+
+pub use edge::{BindError, Edge, EdgeAddresses, EdgeDeps, RunError};
+pub use settings::{CertificateSettings, EdgeSettings, UnknownHost, UpstreamSettings};
+pub use shared::Clock;
+pub use tls::CertificateError;

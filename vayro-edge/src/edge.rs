@@ -1,0 +1,391 @@
+//! One edge from start to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora::listeners::tls::Acceptor;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use vayro_core::host::Host;
+use vayro_core::ports::{ClickSink, DomainStore, EdgeReports, InvalidationFeed, LinkLookup};
+
+use crate::admin::Observer;
+use crate::cache::{CacheOptions, Lifetimes, LinkCache};
+use crate::clicks::{Rings, ship};
+use crate::log_limit::LogLimit;
+use crate::metrics::Metrics;
+use crate::pages::Pages;
+use crate::routes::Routes;
+use crate::server::{ConnectionLimits, EdgeService, Listener, listen};
+use crate::settings::EdgeSettings;
+use crate::shared::{Clock, Shared};
+use crate::shutdown::Drain;
+use crate::tls::{CertificateError, Certificates};
+use crate::upstream::Upstream;
+use crate::{admin_server, feed, report};
+
+/// File descriptors that are no connections of visitors: listeners, files, connections to back ends.
+const OTHER_DESCRIPTORS: u64 = 512;
+/// Tasks accepting on one listener; more only queue up on the same socket.
+const ACCEPT_LOOPS_MAX: usize = 4;
+/// How long helpers may take to end.
+const HELPERS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What an edge needs from outside. Everything here lives on the runtime that calls [`Edge::bind`].
+pub struct EdgeDeps {
+    /// Name of this edge in reports: host and boot id.
+    pub name: Arc<str>,
+    /// Finds links, through the shared cache.
+    pub lookup: Arc<dyn LinkLookup>,
+    /// What changes; made before the edge, so that nothing between is missed.
+    pub feed: Box<dyn InvalidationFeed>,
+    /// Takes clicks, through the spool.
+    pub sink: Arc<dyn ClickSink>,
+    /// Where the edge says how it is.
+    pub reports: Arc<dyn EdgeReports>,
+    /// The domains.
+    pub domains: Arc<dyn DomainStore>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// HTTPS without any certificate.
+    #[error("edge listens for HTTPS but has no certificate")]
+    NoCertificate,
+}
+
+/// Why an edge ended otherwise than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its thread cannot be started.
+    #[error("cannot start the edge's thread")]
+    Thread(#[source] io::Error),
+    /// Its server died; what it had accepted was flushed all the same.
+    #[error("edge server died")]
+    Died,
+}
+
+/// Where an edge listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgeAddresses {
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// Health, readiness and metrics.
+    pub admin: Option<SocketAddr>,
+}
+
+/// An edge with its sockets bound.
+pub struct Edge {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    admin: Option<TcpListener>,
+    addresses: EdgeAddresses,
+    tls: Option<Arc<Acceptor>>,
+    upstreams: Vec<Arc<Upstream>>,
+    feed: Box<dyn InvalidationFeed>,
+    reports: Arc<dyn EdgeReports>,
+    domains: Arc<dyn DomainStore>,
+    runtime: Handle,
+}
+
+impl Edge {
+    /// Binds every socket and reads what routing needs. The domains and the names of other servers may be
+    /// out of reach; then they are tried again while the edge runs, and it is not ready until it knows the
+    /// domains.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; nothing is bound then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn bind(mut settings: EdgeSettings, deps: EdgeDeps) -> Result<Self, BindError> {
+        let certificates = Certificates::load(settings.certificates.clone())?;
+        let tls = if settings.listen_tls.is_empty() {
+            None
+        } else if settings.certificates.is_empty() {
+            return Err(BindError::NoCertificate);
+        } else {
+            Some(Arc::new(Acceptor::from_server_config(Arc::new(certificates.server_config()?))))
+        };
+        settings.connections = raise_descriptor_limit(settings.connections);
+        let (listeners, admin, addresses) = listen_all(&settings).await?;
+
+        let upstreams: Vec<(Host, Arc<Upstream>)> = settings
+            .upstreams
+            .iter()
+            .map(|upstream| (upstream.host.clone(), Arc::new(Upstream::new(upstream))))
+            .collect();
+        let routes = Routes::new(settings.default_hosts.clone(), upstreams.clone(), settings.unknown_host);
+        let upstreams: Vec<_> = upstreams.into_iter().map(|(_, upstream)| upstream).collect();
+        let runtime = Handle::current();
+        let metrics = Arc::new(Metrics::default());
+        let links = LinkCache::new(
+            cache_options(&settings),
+            deps.lookup,
+            Arc::clone(&deps.clock),
+            Arc::clone(&metrics),
+            runtime.clone(),
+        );
+        let rings = Rings::new(settings.thread_count(), settings.click_ring_len, Arc::clone(&metrics));
+        let shared = Arc::new(Shared {
+            name: deps.name,
+            clock: deps.clock,
+            routes,
+            links: Arc::new(links),
+            rings,
+            sink: deps.sink,
+            pages: Pages::new(),
+            root_redirect: settings
+                .root_redirect
+                .as_ref()
+                .map(|target| HeaderValue::from_str(target.as_str()).expect("targets are visible ASCII")),
+            certificates,
+            connections: ConnectionLimits::new(settings.connections, settings.connections_per_address),
+            metrics,
+            draining: watch::Sender::new(false),
+            is_feed_connected: AtomicBool::new(deps.feed.is_connected()),
+            is_serving: AtomicBool::new(false),
+            settings,
+        });
+        shared.routes.read(&*deps.domains).await;
+        for upstream in &upstreams {
+            upstream.resolve().await;
+        }
+        Ok(Self {
+            shared,
+            listeners,
+            admin,
+            addresses,
+            tls,
+            upstreams,
+            feed: deps.feed,
+            reports: deps.reports,
+            domains: deps.domains,
+            runtime,
+        })
+    }
+
+    /// Returns where the edge listens, with the ports the kernel chose.
+    pub fn addresses(&self) -> &EdgeAddresses {
+        &self.addresses
+    }
+
+    /// Returns what sees into the edge while it runs.
+    pub fn observer(&self) -> Observer {
+        Observer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves until `shutdown` turns true, then drains and flushes every accepted click. For async callers;
+    /// see [`Edge::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Edge::run`].
+    pub async fn serve(self, shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
+        let (done, ended) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("edge".to_owned())
+            .spawn(move || {
+                // Nobody waits any more if the caller was dropped.
+                drop(done.send(self.run(shutdown)));
+            })
+            .map_err(RunError::Thread)?;
+        ended.await.unwrap_or(Err(RunError::Died))
+    }
+
+    /// Serves until `shutdown` turns true, then drains and flushes every accepted click. Blocks; must not
+    /// be called on a thread of a tokio runtime, and the runtime of [`Edge::bind`] must go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when the server cannot start or dies; accepted clicks are flushed all the same.
+    pub fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
+        let stop_helpers = watch::Sender::new(false);
+        let helpers = {
+            let _context = self.runtime.enter();
+            self.spawn_helpers_on(&stop_helpers)
+        };
+        let Helpers { mut tasks, shipper, rest } = helpers;
+        let Rest { shared, listeners, tls, reports, runtime } = rest;
+
+        let drain = Drain { shared: Arc::clone(&shared), shutdown };
+        let serving = Arc::clone(&shared);
+        // Pingora makes runtimes of its own and blocks on them, which no thread of a runtime may do.
+        let server = std::thread::Builder::new()
+            .name("edge-server".to_owned())
+            .spawn(move || run_server(&serving, listeners, tls, drain));
+        let ended = match server {
+            Ok(server) => server.join().map_err(|_| RunError::Died),
+            Err(error) => Err(RunError::Thread(error)),
+        };
+
+        // Nobody can accept a click any more: Pingora's runtimes are gone.
+        runtime.block_on(async {
+            shipper.finish().await;
+            report::send(&shared, &*reports, &LogLimit::new()).await;
+            stop_helpers.send_replace(true);
+            let all_ended = async { while tasks.join_next().await.is_some() {} };
+            if tokio::time::timeout(HELPERS_TIMEOUT, all_ended).await.is_err() {
+                tracing::warn!("helpers of the edge did not end in time");
+            }
+        });
+        tracing::info!(
+            clicks.accepted = shared.metrics.clicks_accepted.get(),
+            clicks.shipped = shared.metrics.clicks_shipped.get(),
+            "edge stopped"
+        );
+        ended
+    }
+
+    fn spawn_helpers_on(self, stop: &watch::Sender<bool>) -> Helpers {
+        let Self { shared, listeners, admin, tls, upstreams, feed, reports, domains, runtime, .. } = self;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(feed::follow(Arc::clone(&shared), feed, stop.subscribe()));
+        tasks.spawn(report::keep_reporting(Arc::clone(&shared), Arc::clone(&reports), stop.subscribe()));
+        let (routing, stopping) = (Arc::clone(&shared), stop.subscribe());
+        tasks.spawn(async move { routing.routes.keep_current(&*domains, stopping).await });
+        for upstream in upstreams {
+            let stopping = stop.subscribe();
+            tasks.spawn(async move { upstream.keep_current(stopping).await });
+        }
+        if tls.is_some() {
+            let (certified, stopping) = (Arc::clone(&shared), stop.subscribe());
+            tasks.spawn(async move {
+                let pause = certified.settings.certificate_reload;
+                certified.certificates.keep_current(pause, stopping).await;
+            });
+        }
+        if let Some(listener) = admin {
+            let observer = Observer { shared: Arc::clone(&shared) };
+            tasks.spawn(admin_server::serve(listener, observer, stop.subscribe()));
+        }
+        let shipper = ship(Arc::clone(&shared));
+        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, reports, runtime } }
+    }
+}
+
+struct Helpers {
+    tasks: JoinSet<()>,
+    shipper: crate::clicks::Shipper,
+    rest: Rest,
+}
+
+/// What the server itself needs.
+struct Rest {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    tls: Option<Arc<Acceptor>>,
+    reports: Arc<dyn EdgeReports>,
+    runtime: Handle,
+}
+
+fn run_server(shared: &Arc<Shared>, listeners: Vec<Listener>, tls: Option<Arc<Acceptor>>, drain: Drain) {
+    let threads = shared.settings.thread_count();
+    let conf = ServerConf {
+        // One by default, for each service.
+        threads,
+        listener_tasks_per_fd: threads.min(ACCEPT_LOOPS_MAX),
+        work_stealing: true,
+        // `Drain` has waited already; Pingora would sleep for five minutes.
+        grace_period_seconds: Some(0),
+        // Connections that are still open have used up their grace.
+        graceful_shutdown_timeout_seconds: Some(1),
+        // Counts tries, the first one included: one retry, for a kept connection that the server closed just
+        // now, instead of sixteen.
+        max_retries: 2,
+        upstream_keepalive_pool_size: 128,
+        // Never forks, never hands its sockets over; no file in a directory that everybody can write.
+        daemon: false,
+        pid_file: String::new(),
+        upgrade_sock: String::new(),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let service = EdgeService::new(Arc::clone(shared), &server.configuration, listeners, tls);
+    server.add_service(service);
+    // Unlike `run_forever` this returns, and leaves signals and exit to us.
+    server.run(RunArgs { shutdown_signal: Box::new(drain) });
+}
+
+async fn listen_all(
+    settings: &EdgeSettings,
+) -> Result<(Vec<Listener>, Option<TcpListener>, EdgeAddresses), BindError> {
+    let mut listeners = Vec::new();
+    let wanted = settings.listen.iter().map(|address| (address, false));
+    for (address, is_tls) in wanted.chain(settings.listen_tls.iter().map(|address| (address, true))) {
+        let listener =
+            listen(*address, is_tls).map_err(|source| BindError::Listen { address: *address, source })?;
+        listeners.push(listener);
+    }
+    let admin = match settings.admin_listen {
+        None => None,
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            Some(listener.map_err(|source| BindError::Listen { address, source })?)
+        }
+    };
+    let of = |is_tls| listeners.iter().filter(|l| l.is_tls == is_tls).map(|l| l.address).collect();
+    let addresses = EdgeAddresses {
+        http: of(false),
+        https: of(true),
+        admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+    };
+    Ok((listeners, admin, addresses))
+}
+
+fn cache_options(settings: &EdgeSettings) -> CacheOptions {
+    let permanent = format!("private, max-age={}", settings.permanent_max_age.as_secs());
+    CacheOptions {
+        size_max: settings.cache_size,
+        absent_max: settings.absent_len,
+        absent_for: settings.absent_for,
+        lifetimes: Lifetimes {
+            fresh: settings.cache_fresh,
+            revalidate: settings.cache_revalidate,
+            stale: settings.cache_stale,
+        },
+        lookup_timeout: settings.lookup_timeout,
+        permanent_cache: HeaderValue::try_from(permanent).expect("digits and letters"),
+    }
+}
+
+/// Lets the process open as many files as `connections` need, and returns how many connections that allows.
+/// Without it the usual limit of 1024 is reached first, and then nothing at all can be opened.
+fn raise_descriptor_limit(connections: usize) -> usize {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_DESCRIPTORS);
+    let Ok(limit) = rlimit::increase_nofile_limit(wanted) else { return connections };
+    if limit >= wanted {
+        return connections;
+    }
+    let allowed = usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX).max(64);
+    tracing::warn!(connections = allowed, "limit of open files allows fewer connections than configured");
+    allowed
+}

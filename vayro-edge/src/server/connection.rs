@@ -1,0 +1,91 @@
+//! One connection from accept to close.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::listeners::ALPN;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::ext::set_tcp_keepalive;
+use pingora::protocols::{Stream, TcpKeepalive};
+use pingora::proxy::HttpProxy;
+use pingora::time::timeout;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::head::HeadLimits;
+use super::io::Connection;
+use super::{h1, h2};
+use crate::proxy::EdgeProxy;
+use crate::shared::Shared;
+
+/// Finds out about clients that vanished without a word.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(60),
+    interval: Duration::from_secs(15),
+    count: 4,
+    user_timeout: Duration::ZERO,
+};
+
+/// What serves connections.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) proxy: Arc<HttpProxy<EdgeProxy>>,
+}
+
+impl Handler {
+    /// Returns the limits of request heads.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        HeadLimits { time: self.shared.settings.head_timeout, size: self.shared.settings.head_size }
+    }
+
+    /// Serves a connection until it ends.
+    pub(crate) async fn serve(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        acceptor: Option<Arc<Acceptor>>,
+        draining: watch::Receiver<bool>,
+    ) {
+        // An answer leaves in one write; waiting for more to send would only delay it.
+        if tcp.set_nodelay(true).is_err() || set_tcp_keepalive(&tcp, &KEEPALIVE).is_err() {
+            // Only fails when the client is gone.
+            return;
+        }
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let connection = Connection::new(tcp, peer, self.shared.settings.write_timeout);
+        let stream = match acceptor {
+            None => Box::new(connection),
+            Some(acceptor) => match self.handshake(connection, &acceptor).await {
+                Some(stream) => stream,
+                None => return,
+            },
+        };
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            h2::serve(self, stream, &draining).await;
+        } else {
+            h1::serve(self, stream, &draining).await;
+        }
+    }
+
+    async fn handshake(&self, connection: Connection, acceptor: &Acceptor) -> Option<Stream> {
+        let metrics = &self.shared.metrics;
+        match timeout(self.shared.settings.handshake_timeout, acceptor.tls_handshake(connection)).await {
+            Ok(Ok(stream)) => {
+                metrics.handshakes_done.add_one();
+                Some(Box::new(stream))
+            }
+            // Scanners fail all day long: a number, not a line.
+            Ok(Err(error)) => {
+                metrics.handshakes_failed.add_one();
+                tracing::debug!(error = &*error as &dyn std::error::Error, "TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                metrics.handshakes_timed_out.add_one();
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! HTTP/1 connections: one whole request head after the other into Pingora's session.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::BytesMut;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
+
+use super::connection::Handler;
+use super::head::{Extent, Head, finish_head, read_some};
+use crate::shutdown::until_told;
+
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(handler: &Handler, mut stream: Stream, draining: &watch::Receiver<bool>) {
+    let settings = &handler.shared.settings;
+    let mut waiting = draining.clone();
+    // One future for the whole connection: making it anew for each request would cost more than asking it.
+    let mut drained = std::pin::pin!(until_told(&mut waiting));
+    let mut buffer = BytesMut::new();
+    let mut requests_left = settings.requests_per_connection;
+    loop {
+        if buffer.is_empty() && !wait_for_request(handler, &mut stream, &mut buffer, drained.as_mut()).await {
+            return close(stream).await;
+        }
+        let extent = match finish_head(&mut stream, &mut buffer, handler.head_limits()).await {
+            Head::Complete(extent) => extent,
+            Head::Closed => return,
+            Head::TimedOut => {
+                handler.shared.metrics.heads_timed_out.add_one();
+                return refuse(stream, TOO_SLOW).await;
+            }
+            Head::TooLarge => {
+                handler.shared.metrics.heads_too_large.add_one();
+                return refuse(stream, TOO_LARGE).await;
+            }
+        };
+        requests_left = requests_left.saturating_sub(1);
+        let session = make_session(handler, stream, take_request(&mut buffer, extent), requests_left);
+        match handler.proxy.process_new_http(session, draining).await {
+            Some(reused) => stream = reused.consume().0,
+            None => return,
+        }
+    }
+}
+
+/// Waits for the first bytes of the next request; false when the connection should end instead.
+async fn wait_for_request(
+    handler: &Handler,
+    stream: &mut Stream,
+    buffer: &mut BytesMut,
+    drained: Pin<&mut impl Future<Output = ()>>,
+) -> bool {
+    tokio::select! {
+        // A request that is there already is still answered.
+        biased;
+        read = timeout(handler.shared.settings.idle_timeout, read_some(stream, buffer)) => {
+            matches!(read, Ok(Ok(count)) if count > 0)
+        }
+        () = drained => false,
+    }
+}
+
+/// Cuts the request off the buffer. If a body may follow, Pingora gets everything that came and closes the
+/// connection should there be more than this request.
+fn take_request(buffer: &mut BytesMut, extent: Extent) -> BytesMut {
+    if extent.has_no_body && extent.len < buffer.len() {
+        buffer.split_to(extent.len)
+    } else {
+        std::mem::take(buffer)
+    }
+}
+
+fn make_session(handler: &Handler, stream: Stream, request: BytesMut, requests_left: u32) -> ServerSession {
+    let settings = &handler.shared.settings;
+    let mut session = ServerSession::new_http1(stream);
+    // The wait for the next request is ours, so Pingora's endless keep-alive does not matter. `Some(0)`
+    // would mean endless, `None` none at all.
+    session.set_keepalive(Some(settings.idle_timeout.as_secs().max(1)));
+    session.set_keepalive_reuses_remaining(Some(requests_left));
+    // Applies to each read of a body.
+    session.set_read_timeout(Some(settings.idle_timeout));
+    // A body that nobody wants is read to its end for this long, then the connection closes.
+    session.set_total_drain_timeout(Some(settings.head_timeout));
+    session.set_pipelined_prefix(request);
+    session
+}
+
+async fn refuse(mut stream: Stream, answer: &'static [u8]) {
+    // Best effort: the client may be gone, and is about to be.
+    if stream.write_all(answer).await.is_ok() {
+        drop(stream.flush().await);
+    }
+    close(stream).await;
+}
+
+async fn close(mut stream: Stream) {
+    // The client may be gone already.
+    drop(stream.shutdown().await);
+}

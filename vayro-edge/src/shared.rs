@@ -1,0 +1,58 @@
+//! What the parts of one edge share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::HeaderValue;
+use ipnet::IpNet;
+use tokio::sync::watch;
+use vayro_core::ports::ClickSink;
+use vayro_core::timestamp::Timestamp;
+
+use crate::cache::LinkCache;
+use crate::clicks::Rings;
+use crate::metrics::Metrics;
+use crate::pages::Pages;
+use crate::routes::Routes;
+use crate::server::ConnectionLimits;
+use crate::settings::EdgeSettings;
+use crate::tls::Certificates;
+
+/// Returns the time. Passed in so that tests decide what it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything a request needs, made once.
+pub(crate) struct Shared {
+    pub(crate) settings: EdgeSettings,
+    /// Name of this edge in reports.
+    pub(crate) name: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) routes: Routes,
+    pub(crate) links: Arc<LinkCache>,
+    pub(crate) rings: Rings,
+    pub(crate) sink: Arc<dyn ClickSink>,
+    pub(crate) pages: Pages,
+    /// Where `/` leads; `None` shows a page.
+    pub(crate) root_redirect: Option<HeaderValue>,
+    pub(crate) certificates: Certificates,
+    pub(crate) connections: ConnectionLimits,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Turns true when the edge stops; connections close when their request is done.
+    pub(crate) draining: watch::Sender<bool>,
+    /// Whether the invalidation feed is connected.
+    pub(crate) is_feed_connected: AtomicBool,
+    /// Whether connections are taken.
+    pub(crate) is_serving: AtomicBool,
+}
+
+impl Shared {
+    /// Tells whether the connection from `peer` comes from one of our own proxies.
+    pub(crate) fn is_trusted(&self, peer: std::net::IpAddr) -> bool {
+        is_within(&self.settings.trusted_proxies, peer)
+    }
+}
+
+/// Tells whether `address` lies in one of `nets`.
+pub(crate) fn is_within(nets: &[IpNet], address: std::net::IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
+}
