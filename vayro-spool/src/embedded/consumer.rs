@@ -1,0 +1,227 @@
+//! The one consumer: what it was handed, what it settled.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use vayro_core::stream::{Delivery, DeliveryId};
+use vayro_core::timestamp::Timestamp;
+
+use super::progress::{self, Progress};
+use crate::fs::{Durability, replace};
+use crate::log::{Position, ReadLimit, SegmentLog};
+use crate::payload;
+use crate::record::Record;
+
+/// Most entries held at one time; nothing new is handed out beyond. Keeps the progress file small.
+const HELD_MAX: usize = 20_000;
+/// Most bytes handed out at once.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Longest progress file that is read.
+const PROGRESS_LEN_MAX: usize = 16 << 20;
+
+/// An entry that was handed out and is not settled.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    attempts: u32,
+    /// When it was handed out last; `None` if that was before a restart.
+    since: Option<Instant>,
+    /// Where it lies; just the sequence after a restart.
+    position: Position,
+}
+
+/// State of the consumer; lives on the log's thread.
+pub(super) struct Consumer {
+    next: Position,
+    held: BTreeMap<u64, Held>,
+    settled: u64,
+    last_asked: Option<Instant>,
+}
+
+/// What the consumer says about itself.
+pub(super) struct ConsumerState {
+    pub(super) handed_out: u64,
+    pub(super) settled: u64,
+    pub(super) held: u64,
+    /// Since when the longest-held entry is out; `None` if none is, or if that was before a restart.
+    pub(super) oldest_held: Option<Duration>,
+    /// How long ago it asked for work; `None` if it left or never came.
+    pub(super) idle: Option<Duration>,
+}
+
+impl Consumer {
+    /// Takes up the work where the last process left it.
+    pub(super) fn open(log: &mut SegmentLog) -> io::Result<Self> {
+        let (fs, dir) = log.side_files();
+        let saved = match fs.read_at(&dir.join(progress::NAME), 0, PROGRESS_LEN_MAX) {
+            Ok(bytes) => Progress::decode(&bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(Progress::default()),
+            Err(error) => return Err(error),
+        };
+        let saved = saved.unwrap_or_else(|| {
+            tracing::warn!("the click stream's progress is damaged; some clicks may be delivered again");
+            Progress::default()
+        });
+        // Sequences that were handed out must not come again for other clicks.
+        log.reserve(saved.handed_out);
+        let cursor = log.cursor();
+        let held: BTreeMap<u64, Held> = saved
+            .held
+            .into_iter()
+            .filter(|(seq, _)| *seq >= cursor)
+            .map(|(seq, attempts)| (seq, Held { attempts, since: None, position: Position::at(seq) }))
+            .collect();
+        let consumer = Self {
+            next: Position::at(saved.handed_out.max(cursor)),
+            held,
+            settled: saved.settled.max(cursor),
+            last_asked: None,
+        };
+        log.settle(consumer.settled_prefix());
+        Ok(consumer)
+    }
+
+    /// Hands out at most `max` new entries.
+    pub(super) fn next_batch(
+        &mut self,
+        log: &mut SegmentLog,
+        max: usize,
+        now: Instant,
+    ) -> io::Result<Vec<Delivery>> {
+        self.last_asked = Some(now);
+        let records = max.min(HELD_MAX.saturating_sub(self.held.len()));
+        let mut next = self.next;
+        let batch = log.read(&mut next, ReadLimit { records, bytes: BATCH_BYTES_MAX })?;
+        if next.seq == self.next.seq {
+            return Ok(Vec::new());
+        }
+        // Attempts are counted before the entry is out: the entry may end the process.
+        let before = std::mem::replace(&mut self.next, next);
+        for record in &batch {
+            let held = Held { attempts: 1, since: Some(now), position: Position::at(record.seq) };
+            self.held.insert(record.seq, held);
+        }
+        if let Err(error) = self.save(log) {
+            self.next = before;
+            self.held.retain(|seq, _| *seq < before.seq);
+            return Err(error);
+        }
+        log.settle(self.settled_prefix());
+        Ok(batch.iter().map(|record| delivery(record, 1)).collect())
+    }
+
+    /// Hands out again at most `max` entries that are out since `min_idle` or longer.
+    pub(super) fn reclaim(
+        &mut self,
+        log: &mut SegmentLog,
+        max: usize,
+        min_idle: Duration,
+        now: Instant,
+    ) -> io::Result<Vec<Delivery>> {
+        self.last_asked = Some(now);
+        let is_idle = |held: &Held| held.since.is_none_or(|since| now.duration_since(since) >= min_idle);
+        let chosen: Vec<u64> =
+            self.held.iter().filter(|(_, held)| is_idle(held)).map(|(seq, _)| *seq).take(max).collect();
+        let mut batch = Vec::with_capacity(chosen.len());
+        let mut position = Position::default();
+        for seq in chosen {
+            let Some(held) = self.held.get(&seq).copied() else { continue };
+            // Entries that follow each other are read in one go through the segment.
+            if position.seq != seq {
+                position = held.position;
+            }
+            let found = log.read(&mut position, ReadLimit { records: 1, bytes: 1 })?.pop();
+            match found.filter(|record| record.seq == seq) {
+                Some(record) => batch.push((record, held.attempts.saturating_add(1))),
+                None => {
+                    // Its bytes rotted while it was out; the log has counted it as lost.
+                    self.held.remove(&seq);
+                }
+            }
+        }
+        for (record, attempts) in &batch {
+            if let Some(held) = self.held.get_mut(&record.seq) {
+                held.attempts = *attempts;
+                held.since = Some(now);
+            }
+        }
+        if !batch.is_empty() {
+            self.save(log)?;
+        }
+        log.settle(self.settled_prefix());
+        Ok(batch.iter().map(|(record, attempts)| delivery(record, *attempts)).collect())
+    }
+
+    /// Settles entries; unknown ones are ignored.
+    pub(super) fn ack<'a>(
+        &mut self,
+        log: &mut SegmentLog,
+        ids: impl IntoIterator<Item = &'a DeliveryId>,
+    ) -> io::Result<()> {
+        let before = self.held.len();
+        for id in ids {
+            if let Ok(seq) = id.0.parse::<u64>() {
+                self.held.remove(&seq);
+            }
+        }
+        let count = before - self.held.len();
+        if count == 0 {
+            return Ok(());
+        }
+        self.settled += count as u64;
+        log.settle(self.settled_prefix());
+        // Settled already in memory and soon by the cursor; failing to note it costs duplicates only.
+        self.save(log)
+    }
+
+    /// Tells whether an entry is out.
+    pub(super) fn holds(&self, id: &DeliveryId) -> bool {
+        id.0.parse::<u64>().is_ok_and(|seq| self.held.contains_key(&seq))
+    }
+
+    /// Forgets that the consumer ever asked, if it holds nothing.
+    pub(super) fn leave(&mut self) {
+        if self.held.is_empty() {
+            self.last_asked = None;
+        }
+    }
+
+    pub(super) fn state(&self, now: Instant) -> ConsumerState {
+        ConsumerState {
+            handed_out: self.next.seq,
+            settled: self.settled,
+            held: self.held.len() as u64,
+            oldest_held: self
+                .held
+                .values()
+                .filter_map(|held| held.since)
+                .min()
+                .map(|since| now.duration_since(since)),
+            idle: self.last_asked.map(|at| now.duration_since(at)),
+        }
+    }
+
+    /// Returns when the oldest entry that was never handed out was appended.
+    pub(super) fn oldest_waiting(&self, log: &mut SegmentLog) -> io::Result<Option<Timestamp>> {
+        Ok(log.read_one(self.next)?.map(|record| record.at))
+    }
+
+    /// Everything below is settled.
+    fn settled_prefix(&self) -> u64 {
+        self.held.first_key_value().map_or(self.next.seq, |(seq, _)| *seq)
+    }
+
+    fn save(&self, log: &SegmentLog) -> io::Result<()> {
+        let progress = Progress {
+            handed_out: self.next.seq,
+            settled: self.settled,
+            held: self.held.iter().map(|(seq, held)| (*seq, held.attempts)).collect(),
+        };
+        let (fs, dir) = log.side_files();
+        replace(fs, dir, progress::NAME, &progress.encode(), Durability::Process)
+    }
+}
+
+fn delivery(record: &Record, attempts: u32) -> Delivery {
+    Delivery { id: DeliveryId(record.seq.to_string()), attempts, fields: payload::to_fields(&record.payload) }
+}

@@ -1,0 +1,128 @@
+//! The end clicks come out at.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use vayro_core::ports::{ClickStream, StreamError};
+use vayro_core::stream::{BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::timestamp::Timestamp;
+
+use super::EmbeddedClicks;
+use crate::spool::SpoolError;
+
+/// Hands out the clicks of the embedded stream. Clones and siblings are one consumer: the set has one
+/// process, and a process has one worker.
+#[derive(Clone, Debug)]
+pub struct SpoolClickStream(EmbeddedClicks);
+
+impl SpoolClickStream {
+    pub(super) const fn new(clicks: EmbeddedClicks) -> Self {
+        Self(clicks)
+    }
+}
+
+/// Flattens what the thread and the disk say.
+pub(super) fn flat<T>(result: Result<io::Result<T>, SpoolError>) -> Result<T, StreamError> {
+    result.and_then(|inner| inner.map_err(SpoolError::Disk)).map_err(|error| StreamError(error.into()))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[async_trait]
+impl ClickStream for SpoolClickStream {
+    async fn next_batch(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>, StreamError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut end = self.0.spool.end();
+        loop {
+            end.borrow_and_update();
+            let take = move |log: &mut _, state: &mut super::State| {
+                state.consumer.next_batch(log, max.get(), Instant::now())
+            };
+            let batch = flat(self.0.run(take).await)?;
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            match tokio::time::timeout_at(deadline, end.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(StreamError(SpoolError::Closed.into())),
+                Err(_) => return Ok(batch),
+            }
+        }
+    }
+
+    async fn reclaim(&self, max: NonZeroUsize, min_idle: Duration) -> Result<Vec<Delivery>, StreamError> {
+        flat(
+            self.0
+                .run(move |log, state| state.consumer.reclaim(log, max.get(), min_idle, Instant::now()))
+                .await,
+        )
+    }
+
+    async fn ack(&self, ids: &[DeliveryId]) -> Result<(), StreamError> {
+        let ids = ids.to_vec();
+        flat(self.0.run(move |log, state| state.consumer.ack(log, &ids)).await)
+    }
+
+    async fn dead_letter(&self, letters: &[NewDeadLetter]) -> Result<(), StreamError> {
+        let letters = letters.to_vec();
+        let work = move |log: &mut crate::log::SegmentLog, state: &mut super::State| {
+            for letter in &letters {
+                // The letter is on the disk before its entry is settled. In between a crash leaves both,
+                // and the entry, handed out again, becomes the same letter.
+                if state.consumer.holds(&letter.delivery.id) {
+                    state.letters.write(log.side_files().0, letter)?;
+                    state.consumer.ack(log, [&letter.delivery.id])?;
+                }
+            }
+            Ok(())
+        };
+        flat(self.0.run(work).await)
+    }
+
+    async fn trim(&self, window: Duration, now: Timestamp) -> Result<u64, StreamError> {
+        flat(self.0.run(move |log, _| log.trim(Some(now.minus(window)))).await)
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<StreamStats, StreamError> {
+        let name = self.0.name.to_string();
+        let work = move |log: &mut crate::log::SegmentLog, state: &mut super::State| {
+            let waiting_since = state.consumer.oldest_waiting(log)?;
+            let consumer = state.consumer.state(Instant::now());
+            Ok(StreamStats {
+                undelivered: BoundedCount {
+                    count: log.next_seq() - consumer.handed_out.min(log.next_seq()),
+                    is_capped: false,
+                },
+                undelivered_oldest_ms: waiting_since.map(|at| millis(now.since(at))),
+                pending: consumer.held,
+                pending_oldest_ms: consumer.oldest_held.map(millis),
+                length: log.len(),
+                added_total: Some(log.next_seq()),
+                acked_total: Some(consumer.settled),
+                dead_letters: state.letters.count() as u64,
+                server_lag: None,
+                consumers: consumer
+                    .idle
+                    .map(|idle| ConsumerStats { name, pending: consumer.held, idle_ms: millis(idle) })
+                    .into_iter()
+                    .collect(),
+            })
+        };
+        flat(self.0.run(work).await)
+    }
+
+    async fn leave(&self) -> Result<(), StreamError> {
+        flat(
+            self.0
+                .run(|log, state| {
+                    state.consumer.leave();
+                    log.save_cursor()
+                })
+                .await,
+        )
+    }
+}
