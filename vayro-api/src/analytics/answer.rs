@@ -1,0 +1,193 @@
+//! Statistics as clients get them.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use vayro_core::analytics::{Breakdown, BucketSize, ClickCount, ClickScope, Dimension, local_text};
+use vayro_core::click::ClickClass;
+use vayro_core::ids::LinkId;
+use vayro_core::timestamp::Timestamp;
+
+use super::question::Question;
+use crate::problem::Problem;
+use crate::state::ApiState;
+
+/// Questions of one request that run at one time.
+const PARALLEL_MAX: usize = 4;
+/// Most links of a breakdown that are shown with their address.
+const LINKS_SHOWN_MAX: usize = 100;
+
+/// Statistics over a span of time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Analytics)]
+pub(crate) struct AnalyticsView {
+    /// The link, `null` for the whole workspace.
+    #[schema(required = true)]
+    link_id: Option<Uuid>,
+    /// From this instant on.
+    #[schema(value_type = String, format = DateTime)]
+    start: Timestamp,
+    /// Up to, not including, this instant.
+    #[schema(value_type = String, format = DateTime)]
+    end: Timestamp,
+    /// The zone that the series follows.
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
+    /// Width of the series' points.
+    #[schema(schema_with = crate::schema::bucket)]
+    bucket: BucketSize,
+    /// Classes of clicks that were counted.
+    #[schema(schema_with = classes_schema)]
+    classes: Vec<ClickClass>,
+    /// All clicks and visitors of the span.
+    totals: CountView,
+    /// Clicks over time, points without clicks included.
+    series: Vec<PointView>,
+    /// Breakdowns by the name of their dimension.
+    breakdowns: BTreeMap<&'static str, BreakdownView>,
+}
+
+fn classes_schema() -> utoipa::openapi::Array {
+    utoipa::openapi::ArrayBuilder::new().items(crate::schema::click_class()).build()
+}
+
+/// Clicks and the visitors behind them.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Count)]
+pub(crate) struct CountView {
+    /// Clicks.
+    clicks: i64,
+    /// Unique visitors per UTC day, summed over days: somebody who comes on two days counts twice, since
+    /// nobody is recognised over midnight.
+    visitors: i64,
+}
+
+impl From<ClickCount> for CountView {
+    fn from(count: ClickCount) -> Self {
+        Self { clicks: count.clicks, visitors: count.visitors }
+    }
+}
+
+/// One point of a series.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Point)]
+pub(crate) struct PointView {
+    /// Where it begins, with the offset of the zone.
+    #[schema(example = "2026-03-29T00:00:00+01:00", format = DateTime)]
+    start: String,
+    #[serde(flatten)]
+    count: CountView,
+}
+
+/// A dimension's values, most clicked first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Breakdown)]
+pub(crate) struct BreakdownView {
+    /// The top values.
+    rows: Vec<RowView>,
+    /// Clicks over all values.
+    total: i64,
+    /// Clicks of the values that are not in `rows`.
+    others: i64,
+}
+
+/// One value of a dimension.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BreakdownRow)]
+pub(crate) struct RowView {
+    /// The value; empty for what could not be found out.
+    #[schema(example = "DE")]
+    value: String,
+    #[serde(flatten)]
+    count: CountView,
+    /// The link, in the breakdown `link`, for the first 100 rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<RowLinkView>,
+}
+
+/// A link as a breakdown shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BreakdownLink)]
+pub(crate) struct RowLinkView {
+    /// Its address.
+    short_url: String,
+    /// Its path part.
+    short_code: String,
+    /// Its name for people.
+    title: String,
+    /// Where it leads.
+    target_url: String,
+}
+
+/// Asks the store and puts the answer together.
+pub(super) async fn answer(question: Question, state: &ApiState) -> Result<AnalyticsView, Problem> {
+    let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max } = question;
+    let store = &*state.ports.analytics;
+    let (totals, counts) = futures::try_join!(store.totals(&scope), store.series(&scope, &edges))?;
+    let series = edges
+        .iter()
+        .zip(counts)
+        .map(|(edge, count)| PointView { start: local_text(*edge, &zone), count: count.into() })
+        .collect();
+    let scope_ref = &scope;
+    let breakdowns = futures::stream::iter(dimensions)
+        .map(|dimension| async move {
+            let breakdown = store.breakdown(scope_ref, dimension, rows_max).await?;
+            let view = breakdown_view(breakdown, dimension, scope_ref, state).await?;
+            Ok::<_, Problem>((dimension.as_str(), view))
+        })
+        .buffered(PARALLEL_MAX)
+        .try_collect()
+        .await?;
+    Ok(AnalyticsView {
+        link_id: scope.link_id.map(|id| id.as_uuid()),
+        start: scope.start,
+        end: scope.end,
+        timezone: zone_name,
+        bucket,
+        classes: scope.classes,
+        totals: totals.into(),
+        series,
+        breakdowns,
+    })
+}
+
+async fn breakdown_view(
+    breakdown: Breakdown,
+    dimension: Dimension,
+    scope: &ClickScope,
+    state: &ApiState,
+) -> Result<BreakdownView, Problem> {
+    let mut rows: Vec<RowView> = breakdown
+        .rows
+        .into_iter()
+        .map(|row| RowView { value: row.value, count: row.count.into(), link: None })
+        .collect();
+    if dimension == Dimension::Link {
+        let shown = rows.len().min(LINKS_SHOWN_MAX);
+        let ids: Vec<String> = rows[..shown].iter().map(|row| row.value.clone()).collect();
+        let links: Vec<Option<RowLinkView>> = futures::stream::iter(ids)
+            .map(|id| async move { row_link(&id, scope, state).await })
+            .buffered(PARALLEL_MAX)
+            .try_collect()
+            .await?;
+        for (row, link) in rows.iter_mut().zip(links) {
+            row.link = link;
+        }
+    }
+    Ok(BreakdownView { rows, total: breakdown.total, others: breakdown.others })
+}
+
+async fn row_link(id: &str, scope: &ClickScope, state: &ApiState) -> Result<Option<RowLinkView>, Problem> {
+    let Ok(id) = id.parse::<LinkId>() else { return Ok(None) };
+    let link = state.ports.links.find(scope.workspace_id, id).await?;
+    Ok(link.map(|link| RowLinkView {
+        short_url: state.settings.link_address(link.domain.as_ref(), link.short_code.as_str()),
+        short_code: link.short_code.to_string(),
+        title: link.title,
+        target_url: link.target_url.to_string(),
+    }))
+}

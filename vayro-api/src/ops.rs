@@ -1,0 +1,14 @@
+//! `/v1/ops`: what operators of the instance see and do.
+
+mod dead_letters;
+mod stream;
+mod users;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::SharedState;
+
+/// The routes.
+pub(crate) fn router() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new().merge(stream::router()).merge(dead_letters::router()).merge(users::router())
+}

@@ -1,0 +1,55 @@
+//! Every route, and what is wrapped around them.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use http::{Method, Uri};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::openapi::{Document, DocumentText, get_document};
+use crate::problem::{Code, Problem};
+use crate::state::SharedState;
+use crate::{analytics, audit, domains, health, keys, layers, links, me, openapi, ops, sessions, workspaces};
+
+fn routes() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(links::router())
+        .merge(analytics::router())
+        .merge(domains::router())
+        .merge(workspaces::router())
+        .merge(keys::router())
+        .merge(sessions::router())
+        .merge(me::router())
+        .merge(audit::router())
+        .merge(ops::router())
+        .merge(openapi::router())
+}
+
+/// Returns the OpenAPI 3.1 document.
+pub fn openapi_document() -> utoipa::openapi::OpenApi {
+    routes().to_openapi()
+}
+
+/// Returns the whole API as one service; tests call it in memory.
+pub fn router(state: SharedState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    router
+        .route("/v1/openapi.json", get(get_document))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::Extension(DocumentText::new(&document)))
+        .layer(from_fn_with_state(state.clone(), layers::around))
+        .with_state(state)
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    Problem::new(Code::UnknownRoute, format!("nothing is at `{path}`"))
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("`{method}` is not a method of this route"))
+}

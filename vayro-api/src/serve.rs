@@ -1,0 +1,136 @@
+//! Listening, and stopping gracefully.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt as _;
+use vayro_backends::Backends;
+
+use crate::router::router;
+use crate::settings::ApiSettings;
+use crate::state::{ApiState, SharedState};
+
+/// Pause after the system refused to accept, for example because files ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often sessions that are over are removed.
+const CLEAN_EVERY: Duration = Duration::from_hours(1);
+/// Streams one HTTP/2 client may have at one time.
+const STREAMS_MAX: u32 = 100;
+/// Largest request head, in bytes.
+const HEAD_SIZE_MAX: usize = 32 * 1024;
+
+/// Serves the API on `backends`, like [`serve_state`].
+pub async fn serve(
+    settings: ApiSettings,
+    backends: &Backends,
+    listener: TcpListener,
+    shutdown: watch::Receiver<bool>,
+) {
+    serve_state(Arc::new(ApiState::new(backends, settings)), listener, shutdown).await;
+}
+
+/// Answers requests on `listener` until `shutdown` is true, then finishes the running ones within
+/// [`ApiSettings::drain_time_max`].
+///
+/// The process's outbox drainer, see [`Backends::spawn_drainer`], runs beside it.
+pub async fn serve_state(state: SharedState, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+    let app = router(Arc::clone(&state));
+    let permits = Arc::new(Semaphore::new(state.settings.connections_max.max(1)));
+    let graceful = GracefulShutdown::new();
+    let mut clean = tokio::time::interval(CLEAN_EVERY);
+    while !*shutdown.borrow() {
+        tokio::select! {
+            (stream, peer, permit) = accept(&listener, &permits) => {
+                connect(stream, peer, permit, app.clone(), &state, &graceful);
+            }
+            _ = clean.tick() => {
+                tokio::spawn(clean_sessions(Arc::clone(&state)));
+            }
+            result = shutdown.changed() => if result.is_err() { break },
+        }
+    }
+    state.is_draining.store(true, Ordering::Relaxed);
+    drop(listener);
+    let limit = state.settings.drain_time_max;
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running after {} seconds and were ended", limit.as_secs());
+    }
+}
+
+/// Accepts a connection once there is room for it; further ones wait in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn connect(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    app: Router,
+    state: &SharedState,
+    graceful: &GracefulShutdown,
+) {
+    // Answers are small and written at once; waiting for more would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "cannot set TCP_NODELAY");
+    }
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(state.settings.head_time_max)
+        .max_buf_size(HEAD_SIZE_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(state.settings.head_time_max)
+        .max_header_list_size(u32::try_from(HEAD_SIZE_MAX).unwrap_or(u32::MAX));
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        app.clone().oneshot(request)
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let connection = graceful.watch(connection);
+    let metrics = state.metrics.clone();
+    metrics.connections.inc();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = &*error as &dyn std::error::Error, "connection ended early");
+        }
+        metrics.connections.dec();
+        drop(permit);
+    });
+}
+
+async fn clean_sessions(state: SharedState) {
+    match state.ports.sessions.delete_expired(state.clock.now()).await {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!(count, "removed sessions that are over"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "sessions that are over stay");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything a request needs.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use vayro_backends::Backends;
+use vayro_core::ports::{
+    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, KeyStore, LinkLookup,
+    LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+};
+
+use crate::auth::Passwords;
+use crate::clock::{Clock, Random};
+use crate::metrics::Metrics;
+use crate::outbox::OutboxSignal;
+use crate::settings::ApiSettings;
+
+/// The state as handlers get it.
+pub type SharedState = Arc<ApiState>;
+
+/// The ports the API stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Accounts.
+    pub users: Arc<dyn UserStore>,
+    /// Workspaces and members.
+    pub workspaces: Arc<dyn WorkspaceStore>,
+    /// Domains.
+    pub domains: Arc<dyn DomainStore>,
+    /// API keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditStore>,
+    /// Links.
+    pub links: Arc<dyn LinkStore>,
+    /// Links as edges look them up, straight from the database.
+    pub database: Arc<dyn LinkLookup>,
+    /// Questions about clicks.
+    pub analytics: Arc<dyn AnalyticsStore>,
+    /// The click stream, to measure it.
+    pub stream: Arc<dyn ClickStream>,
+    /// Dead letters.
+    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// What edges say about themselves.
+    pub reports: Arc<dyn EdgeReports>,
+    /// Rate limits.
+    pub limits: Arc<dyn RateLimiter>,
+}
+
+impl From<&Backends> for Ports {
+    fn from(backends: &Backends) -> Self {
+        Self {
+            users: Arc::clone(&backends.users),
+            workspaces: Arc::clone(&backends.workspaces),
+            domains: Arc::clone(&backends.domains),
+            keys: Arc::clone(&backends.keys),
+            sessions: Arc::clone(&backends.sessions),
+            audit: Arc::clone(&backends.audit),
+            links: Arc::clone(&backends.links),
+            database: Arc::clone(&backends.database),
+            analytics: Arc::clone(&backends.analytics),
+            stream: Arc::clone(&backends.stream),
+            dead_letters: Arc::clone(&backends.dead_letters),
+            reports: Arc::clone(&backends.reports),
+            limits: Arc::clone(&backends.limits),
+        }
+    }
+}
+
+/// Everything a request needs; made once per process.
+pub struct ApiState {
+    /// The ports.
+    pub ports: Ports,
+    /// Asks for changes to be told to caches.
+    pub outbox_signal: OutboxSignal,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Gives ids and secrets.
+    pub random: Random,
+    /// What the API was told.
+    pub settings: ApiSettings,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Whether the process is about to stop; readiness then says no.
+    pub is_draining: AtomicBool,
+}
+
+impl ApiState {
+    /// Puts the state together for a process.
+    pub fn new(backends: &Backends, settings: ApiSettings) -> Self {
+        let ports = Ports::from(backends);
+        let signal = OutboxSignal::from(backends);
+        Self::with_ports(ports, settings, signal, Clock::system(), Random::from_os())
+    }
+
+    /// Puts the state together with a clock and a randomness of the caller's own.
+    pub fn with_ports(
+        ports: Ports,
+        settings: ApiSettings,
+        outbox_signal: OutboxSignal,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
+        let passwords = Passwords::new(settings.password_hash_concurrency);
+        let is_draining = AtomicBool::new(false);
+        let metrics = Metrics::new();
+        Self { ports, outbox_signal, clock, random, settings, passwords, metrics, is_draining }
+    }
+}
