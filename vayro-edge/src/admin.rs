@@ -30,7 +30,7 @@ pub fn readiness(observer: &Observer) -> Readiness {
     let shared = &observer.shared;
     let mut reasons = Vec::new();
     let mut degraded = Vec::new();
-    if *shared.draining.borrow() {
+    if shared.is_draining() {
         reasons.push("edge is stopping");
     } else if !shared.is_serving.load(Ordering::Acquire) {
         reasons.push("edge does not take connections yet");
@@ -81,7 +81,7 @@ pub fn metrics_text(observer: &Observer) -> String {
     out.family("vayro_edge_certificate_names", "gauge", "Host names with a certificate.", &[("", names)]);
     let connected = u8::from(shared.is_feed_connected.load(Ordering::Relaxed));
     out.family("vayro_edge_feed_connected", "gauge", "Whether invalidations come in.", &[("", connected)]);
-    let draining = u8::from(*shared.draining.borrow());
+    let draining = u8::from(shared.is_draining());
     out.family("vayro_edge_draining", "gauge", "Whether the edge is stopping.", &[("", draining)]);
     out.finish()
 }

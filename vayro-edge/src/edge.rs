@@ -171,6 +171,7 @@ impl Edge {
             metrics,
             draining: watch::Sender::new(false),
             is_feed_connected: AtomicBool::new(deps.feed.is_connected()),
+            is_draining: AtomicBool::new(false),
             is_serving: AtomicBool::new(false),
             settings,
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -125,6 +125,18 @@ impl ProxyHttp for EdgeProxy {
         let visitor = visitor_address(visitor, &asked.headers, &shared.settings.trusted_proxies);
         let host = authority(asked).and_then(|host| HeaderValue::from_bytes(host).ok());
         set_forwarded(request, visitor, is_https(shared, session, peer), host)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        _: &mut ResponseHeader,
+        _: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        if self.shared.is_draining() {
+            session.set_keepalive(None);
+        }
+        Ok(())
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Self::CTX) -> FailToProxy {

@@ -85,6 +85,10 @@ pub(crate) async fn answer(
     };
     let now = (shared.clock)();
     let outcome = find(shared, KeyRef { domain: domain.index, code: code.as_bytes() }, domain, now).await;
+    if shared.is_draining() {
+        // The edge was told to stop while the look-up ran.
+        session.set_keepalive(None);
+    }
     let entry = match outcome {
         Outcome::Found(entry) => Some(entry),
         Outcome::Absent => None,

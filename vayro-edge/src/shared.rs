@@ -1,7 +1,7 @@
 //! What the parts of one edge share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -41,11 +41,18 @@ pub(crate) struct Shared {
     pub(crate) draining: watch::Sender<bool>,
     /// Whether the invalidation feed is connected.
     pub(crate) is_feed_connected: AtomicBool,
+    /// The same as a flag, for those who only look.
+    pub(crate) is_draining: AtomicBool,
     /// Whether connections are taken.
     pub(crate) is_serving: AtomicBool,
 }
 
 impl Shared {
+    /// Tells whether the edge stops, so that an answer should be the last of its connection.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
     /// Tells whether the connection from `peer` comes from one of our own proxies.
     pub(crate) fn is_trusted(&self, peer: std::net::IpAddr) -> bool {
         is_within(&self.settings.trusted_proxies, peer)

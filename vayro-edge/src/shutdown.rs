@@ -1,6 +1,7 @@
 //! When Pingora's server ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,7 @@ impl ShutdownSignalWatch for Drain {
         until_told(&mut shutdown).await;
         let shared = &self.shared;
         tracing::info!(connections = shared.connections.open(), "edge stops taking connections");
+        shared.is_draining.store(true, Ordering::Relaxed);
         shared.draining.send_replace(true);
         let everybody_left = async {
             while shared.connections.open() > 0 {

@@ -1,0 +1,26 @@
+//! A real edge on real sockets, over ports that live in memory.
+
+#[path = "it/admin.rs"]
+mod admin;
+#[path = "it/cache.rs"]
+mod cache;
+#[path = "it/clicks.rs"]
+mod clicks;
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/connections.rs"]
+mod connections;
+#[path = "it/domains.rs"]
+mod domains;
+#[path = "it/h2.rs"]
+mod h2;
+#[path = "it/proxying.rs"]
+mod proxying;
+#[path = "it/redirects.rs"]
+mod redirects;
+#[path = "it/shutdown.rs"]
+mod shutdown;
+#[path = "it/tls.rs"]
+mod tls;
+#[path = "it/world.rs"]
+mod world;
