@@ -112,18 +112,56 @@ fn breakdown_of(rows: Vec<ValueRow<String>>, max: u16) -> Breakdown {
     Breakdown { rows, total, others }
 }
 
+fn totals_query(scope: &ClickScope) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT COALESCE(SUM(clicks), 0), COUNT(visitor_id)
+         FROM (SELECT COUNT(*) AS clicks, c.visitor_id FROM click_events c WHERE ",
+    );
+    push_scope(&mut query, scope);
+    push_time(&mut query, scope);
+    query.push(" GROUP BY ");
+    push_day(&mut query);
+    query.push(", c.visitor_id)");
+    query
+}
+
+fn series_query(scope: &ClickScope, edges: &[Timestamp]) -> Result<QueryBuilder<Sqlite>, StoreError> {
+    // CROSS JOIN fixes the order: for each bucket one range of the index.
+    let mut query = QueryBuilder::new(
+        "SELECT bucket, SUM(clicks), COUNT(visitor_id)
+         FROM (SELECT b.value ->> 0 AS bucket, COUNT(*) AS clicks, c.visitor_id FROM json_each(",
+    );
+    query.push_bind(buckets(scope, edges)?);
+    query.push(") b CROSS JOIN click_events c WHERE ");
+    push_scope(&mut query, scope);
+    query.push(" AND c.timestamp >= b.value ->> 1 AND c.timestamp < b.value ->> 2 GROUP BY bucket, ");
+    push_day(&mut query);
+    query.push(", c.visitor_id) GROUP BY bucket");
+    Ok(query)
+}
+
+fn breakdown_query(scope: &ClickScope, dimension: Dimension, max: u16) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT value, clicks, visitors, SUM(clicks) OVER () AS total
+         FROM (SELECT value, SUM(clicks) AS clicks, COUNT(visitor_id) AS visitors
+               FROM (SELECT COALESCE(",
+    );
+    query.push(column(dimension));
+    query.push(", '') AS value, COUNT(*) AS clicks, c.visitor_id FROM click_events c WHERE ");
+    push_scope(&mut query, scope);
+    push_time(&mut query, scope);
+    query.push(" GROUP BY value, ");
+    push_day(&mut query);
+    query.push(", c.visitor_id) GROUP BY value) ORDER BY clicks DESC, value LIMIT ");
+    // At least one row, since each carries the total.
+    query.push_bind(max.max(1));
+    query
+}
+
 #[async_trait]
 impl AnalyticsStore for SqliteStores {
     async fn totals(&self, scope: &ClickScope) -> Result<ClickCount, StoreError> {
-        let mut query = QueryBuilder::new(
-            "SELECT COALESCE(SUM(clicks), 0), COUNT(visitor_id)
-             FROM (SELECT COUNT(*) AS clicks, c.visitor_id FROM click_events c WHERE ",
-        );
-        push_scope(&mut query, scope);
-        push_time(&mut query, scope);
-        query.push(" GROUP BY ");
-        push_day(&mut query);
-        query.push(", c.visitor_id)");
+        let mut query = totals_query(scope);
         let (clicks, visitors) =
             query.build_query_as().fetch_one(&self.readers).await.map_err(store_error)?;
         Ok(ClickCount { clicks, visitors })
@@ -131,19 +169,11 @@ impl AnalyticsStore for SqliteStores {
 
     async fn series(&self, scope: &ClickScope, edges: &[Timestamp]) -> Result<Vec<ClickCount>, StoreError> {
         let mut counts = vec![ClickCount::default(); edges.len().saturating_sub(1)];
-        // The join order is fixed: for each bucket one range of the index.
-        let mut query = QueryBuilder::new(
-            "SELECT bucket, SUM(clicks), COUNT(visitor_id)
-             FROM (SELECT b.value ->> 0 AS bucket, COUNT(*) AS clicks, c.visitor_id FROM json_each(",
-        );
-        query.push_bind(buckets(scope, edges)?);
-        query.push(") b CROSS JOIN click_events c WHERE ");
-        push_scope(&mut query, scope);
-        query.push(" AND c.timestamp >= b.value ->> 1 AND c.timestamp < b.value ->> 2 GROUP BY bucket, ");
-        push_day(&mut query);
-        query.push(", c.visitor_id) GROUP BY bucket");
-        let rows: Vec<(i64, i64, i64)> =
-            query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
+        let rows: Vec<(i64, i64, i64)> = series_query(scope, edges)?
+            .build_query_as()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(store_error)?;
         for (bucket, clicks, visitors) in rows {
             let count = usize::try_from(bucket).ok().and_then(|bucket| counts.get_mut(bucket));
             *count.ok_or_else(|| internal("a bucket that was not asked for was counted"))? =
@@ -158,20 +188,7 @@ impl AnalyticsStore for SqliteStores {
         dimension: Dimension,
         max: u16,
     ) -> Result<Breakdown, StoreError> {
-        let mut query = QueryBuilder::new(
-            "SELECT value, clicks, visitors, SUM(clicks) OVER () AS total
-             FROM (SELECT value, SUM(clicks) AS clicks, COUNT(visitor_id) AS visitors
-                   FROM (SELECT COALESCE(",
-        );
-        query.push(column(dimension));
-        query.push(", '') AS value, COUNT(*) AS clicks, c.visitor_id FROM click_events c WHERE ");
-        push_scope(&mut query, scope);
-        push_time(&mut query, scope);
-        query.push(" GROUP BY value, ");
-        push_day(&mut query);
-        query.push(", c.visitor_id) GROUP BY value) ORDER BY clicks DESC, value LIMIT ");
-        // At least one row, since each carries the total.
-        query.push_bind(max.max(1));
+        let mut query = breakdown_query(scope, dimension, max);
         let rows: Vec<ValueRow<String>> = if dimension == Dimension::Link {
             let rows: Vec<ValueRow<Uuid>> =
                 query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
@@ -182,5 +199,72 @@ impl AnalyticsStore for SqliteStores {
             query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?
         };
         Ok(breakdown_of(rows, max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vayro_core::analytics::{BUCKETS_MAX, FILTER_VALUES_MAX};
+    use vayro_core::click::ClickClass;
+    use vayro_core::ids::{LinkId, WorkspaceId};
+
+    use super::*;
+
+    fn scope(link_id: Option<LinkId>) -> ClickScope {
+        ClickScope {
+            workspace_id: WorkspaceId::from_uuid(Uuid::from_u128(1)),
+            link_id,
+            start: Timestamp::EPOCH,
+            end: Timestamp::from_micros(i64::from(u32::MAX)).expect("in range"),
+            classes: vec![ClickClass::Counted],
+            filters: Vec::new(),
+        }
+    }
+
+    async fn plan(stores: &SqliteStores, query: &QueryBuilder<Sqlite>) -> String {
+        let steps: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", query.sql().as_str())))
+                .fetch_all(&stores.readers)
+                .await
+                .expect("SQLite has a plan");
+        steps.into_iter().map(|(.., step)| step + "\n").collect()
+    }
+
+    #[tokio::test]
+    async fn totals_and_series_read_one_range_of_an_index_and_no_row() {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let stores = SqliteStores::open(directory.path().join("vayro.db")).await.expect("a new file opens");
+        stores.migrate().await.expect("a new file migrates");
+        let edges = [Timestamp::EPOCH, Timestamp::from_micros(5).expect("in range")];
+        let link = Some(LinkId::from_uuid(Uuid::from_u128(2)));
+        for (link, range) in [
+            (None, "idx_clicks_workspace_time (workspace_id=? AND timestamp>? AND timestamp<?)"),
+            (link, "idx_clicks_link_time (link_id=? AND timestamp>? AND timestamp<?)"),
+        ] {
+            let range = format!("SEARCH c USING COVERING INDEX {range}");
+            let scope = scope(link);
+            let series = series_query(&scope, &edges).expect("buckets");
+            for query in [totals_query(&scope), series] {
+                let plan = plan(&stores, &query).await;
+                assert!(plan.contains(&range), "{plan}");
+                assert!(!plan.contains("SCAN c"), "{plan}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_largest_questions_are_answered() {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let stores = SqliteStores::open(directory.path().join("vayro.db")).await.expect("a new file opens");
+        stores.migrate().await.expect("a new file migrates");
+        let filters = Dimension::ALL.map(|dimension| DimensionFilter {
+            dimension,
+            values: (0..FILTER_VALUES_MAX).map(|n| n.to_string()).collect(),
+            is_negated: true,
+        });
+        let scope = ClickScope { filters: filters.to_vec(), ..scope(None) };
+        let edges: Vec<Timestamp> =
+            (0..=BUCKETS_MAX).filter_map(|n| Timestamp::from_millis(i64::try_from(n).ok()?)).collect();
+        assert_eq!(stores.series(&scope, &edges).await.expect("an answer").len(), BUCKETS_MAX);
     }
 }

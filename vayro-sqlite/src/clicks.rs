@@ -18,8 +18,11 @@ use crate::salts;
 /// batch; the largest stays far below SQLite's limit of 32,766 parameters.
 const PIECES: [usize; 3] = [100, 10, 1];
 
-/// Longest text of each column in characters, as the other engine's column types have it.
-const TEXTS: [(&str, usize, fn(&ClickRow) -> &str); 17] = [
+/// A column of texts: its name, the most characters it may have, and where it comes from.
+type TextColumn = (&'static str, usize, fn(&ClickRow) -> &str);
+
+/// Every column of texts, with the lengths of the other engine's column types.
+const TEXTS: [TextColumn; 17] = [
     ("bot", 100, |row| &row.bot),
     ("country_code", 2, |row| &row.country_code),
     ("region", 100, |row| &row.region),

@@ -15,7 +15,7 @@ pub struct SqliteStores {
 impl SqliteStores {
     /// Begins a transaction that holds the write lock from its start, so that what it reads stays true
     /// until it commits. Dropping it rolls back.
-    pub(crate) async fn write(&self) -> Result<SqliteTransaction<'static>, StoreError> {
+    pub(crate) async fn begin(&self) -> Result<SqliteTransaction<'static>, StoreError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
     }
 
@@ -38,5 +38,76 @@ impl SqliteStores {
         self.readers.close().await;
         // Last, because the last connection to close folds the write-ahead log into the file.
         self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor as _;
+    use tempfile::TempDir;
+    use vayro_core::contract::accounts::sample;
+    use vayro_core::contract::stores::{Owner, at, click};
+    use vayro_core::link::Link;
+    use vayro_core::ports::{ClickStore, LinkStore, UserStore, WriteError};
+
+    use super::*;
+
+    struct Cast {
+        _directory: TempDir,
+        stores: SqliteStores,
+        owner: Owner,
+        link: Link,
+    }
+
+    async fn cast() -> Cast {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let stores = SqliteStores::open(directory.path().join("vayro.db")).await.expect("a new file opens");
+        stores.migrate().await.expect("a new file migrates");
+        let workspace = sample::workspace(at(0));
+        let user = UserStore::insert(&stores, sample::new_user(at(0)), &workspace, &sample::context(at(0)))
+            .await
+            .expect("a new account is stored");
+        let owner = Owner { user_id: user.id, workspace_id: workspace.id };
+        let link = LinkStore::insert(&stores, owner.new_link("launch"), &owner.context(at(0)))
+            .await
+            .expect("a new link is stored");
+        Cast { _directory: directory, stores, owner, link }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_unavailable_until_there_is_room() {
+        let Cast { stores, owner, link, .. } = &cast().await;
+        let rows: Vec<_> = (0..2_000).map(|n| click(link, at(n))).collect();
+        // Bounded to what there is.
+        stores.writer.execute("PRAGMA max_page_count = 1").await.expect("set");
+        let full = ClickStore::write(stores, &rows).await;
+        let Err(WriteError::Unavailable(cause)) = full else { panic!("expected no room, got {full:?}") };
+        assert!(cause.to_string().contains("full"), "{cause}");
+        let found = LinkStore::find(stores, owner.workspace_id, link.id).await.expect("it answers");
+        assert_eq!(found.as_ref(), Some(link), "nothing was counted");
+        stores.writer.execute("PRAGMA max_page_count = 100000").await.expect("set");
+        let again = ClickStore::write(stores, &rows).await.expect("there is room");
+        assert_eq!(again.inserted, 2_000);
+    }
+
+    /// After some failures SQLite rolls back by itself, and the driver's own rollback fails.
+    #[tokio::test]
+    async fn a_transaction_that_ended_by_itself_does_not_block_the_writer() {
+        let Cast { stores, owner, .. } = &cast().await;
+        let mut tx = stores.begin().await.expect("the writer is free");
+        tx.execute("ROLLBACK").await.expect("what SQLite does by itself");
+        drop(tx);
+        let insert = LinkStore::insert(stores, owner.new_link("other"), &owner.context(at(1))).await;
+        assert!(insert.is_ok(), "{insert:?}");
+    }
+
+    #[tokio::test]
+    async fn a_read_only_file_is_unavailable() {
+        let Cast { stores, owner, link, .. } = &cast().await;
+        stores.writer.execute("PRAGMA query_only = ON").await.expect("set");
+        let write = ClickStore::write(stores, &[click(link, at(1))]).await;
+        assert!(matches!(write, Err(WriteError::Unavailable(_))), "{write:?}");
+        let insert = LinkStore::insert(stores, owner.new_link("other"), &owner.context(at(1))).await;
+        assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
     }
 }

@@ -62,7 +62,7 @@ async fn find_own(
 #[async_trait]
 impl DomainStore for SqliteStores {
     async fn ensure_default(&self, host: &Host, at: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let updated = sqlx::query("UPDATE domains SET host = ?2 WHERE id = ?1 AND host <> ?2")
             .bind(DomainId::DEFAULT.as_uuid())
             .bind(host.as_str())
@@ -77,7 +77,7 @@ impl DomainStore for SqliteStores {
     }
 
     async fn insert(&self, new: &Domain, context: &ChangeContext) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO domains (id, workspace_id, host, verified_at, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -147,7 +147,7 @@ impl DomainStore for SqliteStores {
         id: DomainId,
         context: &ChangeContext,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find_own(&mut tx, workspace, id).await? else { return Ok(false) };
         let has_links: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM links WHERE domain_id = ?1)")
             .bind(id.as_uuid())

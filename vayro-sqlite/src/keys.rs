@@ -89,7 +89,7 @@ impl KeyStore for SqliteStores {
             revoked_at: None,
             created_at: context.at,
         };
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO api_keys
                  (id, workspace_id, user_id, name, prefix, hash, scopes, expires_at, created_at)
@@ -155,7 +155,7 @@ impl KeyStore for SqliteStores {
         id: KeyId,
         context: &ChangeContext,
     ) -> Result<Option<ApiKey>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let row: Option<KeyRow> = sqlx::query_as(
             "SELECT id, workspace_id, user_id, name, prefix, scopes, expires_at, last_used_at, revoked_at,
                     created_at

@@ -128,7 +128,7 @@ fn refusal(link: &Link, expected: Option<i32>) -> Option<LinkUpdate> {
 #[async_trait]
 impl LinkStore for SqliteStores {
     async fn insert(&self, new: NewLink, context: &ChangeContext) -> Result<Link, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let revision = next_revision(&mut tx).await?;
         sqlx::query(
             "INSERT INTO links
@@ -177,7 +177,7 @@ impl LinkStore for SqliteStores {
         patch: &LinkPatch,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find(&mut tx, workspace, id).await? else { return Ok(LinkUpdate::Missing) };
         if let Some(refusal) = refusal(&before, expected) {
             return Ok(refusal);
@@ -196,7 +196,7 @@ impl LinkStore for SqliteStores {
         expected: Option<i32>,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find(&mut tx, workspace, id).await? else { return Ok(LinkUpdate::Missing) };
         if let Some(refusal) = refusal(&before, expected) {
             return Ok(refusal);
@@ -211,7 +211,7 @@ impl LinkStore for SqliteStores {
         id: LinkId,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find(&mut tx, workspace, id).await? else { return Ok(LinkUpdate::Missing) };
         if before.deleted_at.is_none() {
             return Ok(LinkUpdate::Missing);

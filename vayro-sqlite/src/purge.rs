@@ -50,7 +50,7 @@ pub(crate) async fn purge_deleted(
 }
 
 async fn step(stores: &SqliteStores, id: Uuid, deadline: Timestamp) -> Result<Step, StoreError> {
-    let mut tx = stores.write().await?;
+    let mut tx = stores.begin().await?;
     let is_ours: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM links WHERE id = ?1 AND deleted_at < ?2)")
             .bind(id)

@@ -10,6 +10,8 @@ use crate::row::bad;
 /// Length of a UTC day in microseconds; leap seconds are not counted.
 pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
 
+const SELECT: &str = "SELECT salt FROM visitor_salts WHERE day = ?1";
+
 /// Returns the UTC day, counted from 1970.
 fn day_of(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(DAY_MICROS)
@@ -29,22 +31,21 @@ pub(crate) async fn visitor_salt(
     if day < day_of(oldest) {
         return Ok(None);
     }
-    const SELECT: &str = "SELECT salt FROM visitor_salts WHERE day = ?1";
-    let stored: Option<Vec<u8>> =
+    let known: Option<Vec<u8>> =
         sqlx::query_scalar(SELECT).bind(day).fetch_optional(&stores.readers).await.map_err(store_error)?;
-    if let Some(stored) = stored {
-        return salt(stored).map(Some);
+    if let Some(known) = known {
+        return salt(known).map(Some);
     }
-    let mut tx = stores.write().await?;
+    let mut tx = stores.begin().await?;
     sqlx::query("INSERT INTO visitor_salts (day, salt) VALUES (?1, ?2) ON CONFLICT (day) DO NOTHING")
         .bind(day)
         .bind(candidate.as_slice())
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;
-    let stored = sqlx::query_scalar(SELECT).bind(day).fetch_one(&mut *tx).await.map_err(store_error)?;
+    let decided = sqlx::query_scalar(SELECT).bind(day).fetch_one(&mut *tx).await.map_err(store_error)?;
     tx.commit().await.map_err(store_error)?;
-    salt(stored).map(Some)
+    salt(decided).map(Some)
 }
 
 pub(crate) async fn delete_salts(stores: &SqliteStores, oldest: Timestamp) -> Result<u64, StoreError> {

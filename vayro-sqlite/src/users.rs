@@ -69,7 +69,7 @@ impl UserStore for SqliteStores {
             disabled_at: None,
             created_at: context.at,
         };
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO users (id, email, password_hash, plan, is_operator, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -138,7 +138,7 @@ impl UserStore for SqliteStores {
         patch: &UserPatch,
         context: &ChangeContext,
     ) -> Result<Option<User>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find(&mut tx, id).await? else { return Ok(None) };
         let after = User {
             plan: patch.plan.unwrap_or(before.plan),

@@ -153,7 +153,7 @@ impl WorkspaceStore for SqliteStores {
         owner: UserId,
         context: &ChangeContext,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         insert(&mut tx, new).await?;
         put_member(&mut tx, new.id, owner, Role::Owner, context.at).await?;
         let change = Change {
@@ -208,7 +208,7 @@ impl WorkspaceStore for SqliteStores {
         name: &str,
         context: &ChangeContext,
     ) -> Result<Option<Workspace>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find(&mut tx, id).await? else { return Ok(None) };
         if before.name == name {
             return Ok(Some(before));
@@ -252,7 +252,7 @@ impl WorkspaceStore for SqliteStores {
         role: Role,
         context: &ChangeContext,
     ) -> Result<MemberChange, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         if find(&mut tx, id).await?.is_none() || crate::users::find(&mut tx, user).await?.is_none() {
             return Ok(MemberChange::Missing);
         }
@@ -285,7 +285,7 @@ impl WorkspaceStore for SqliteStores {
         user: UserId,
         context: &ChangeContext,
     ) -> Result<MemberChange, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin().await?;
         let Some(before) = find_member(&mut tx, id, user).await? else { return Ok(MemberChange::Missing) };
         if is_last_owner(&mut tx, id, &before).await? {
             return Ok(MemberChange::LastOwner);
