@@ -1,3 +1,22 @@
-//! The worker: click stream to enriched rows; partitions, retention
+//! The worker: takes clicks out of the stream, finds out what can be known about them, and stores each
+//! once; makes partitions ahead of time and removes what is too old.
+//!
+//! It knows neither the databases nor the stream, only the ports of `vayro-core`. Start reading at
+//! `ingest.rs`, then [`enrich`] and `schedule.rs`.
 
+mod admin;
+mod backoff;
+mod deps;
 pub mod enrich;
+mod health;
+mod ingest;
+mod metrics;
+mod schedule;
+mod settings;
+mod stop;
+mod worker;
+
+pub use deps::{Clock, SharedRng, WorkerDeps};
+pub use ingest::{CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
+pub use settings::WorkerSettings;
+pub use worker::{Worker, WorkerError, WorkerHandle, WorkerState, run};

@@ -90,6 +90,8 @@ fn phones_and_browsers_are_no_robots() {
             && case.user_agent_string.starts_with("Mozilla/5.0 (Linux; ")
             && case.user_agent_string.contains("Safari/")
     });
+    // Every third one; all of them take long without optimization.
+    let cases: Vec<Case> = cases.into_iter().step_by(3).collect();
     assert!(cases.len() > 1000, "{} cases", cases.len());
     let flagged = differing(&cases, |case| USER_AGENTS.get(&case.user_agent_string).bot.is_some());
     assert!(flagged.is_empty(), "{flagged:#?}");

@@ -1,0 +1,98 @@
+//! Rows into the database: outages are waited out, refused rows are found.
+
+use std::ops::Range;
+
+use tokio::time::timeout;
+use vayro_core::click::ClickRow;
+use vayro_core::ports::{BoxError, WriteError, WriteOutcome};
+use vayro_core::stream::{DeadReason, Delivery, NewDeadLetter};
+
+use super::prepare::{lag, letter};
+use super::{Abandoned, Pipeline, WRITE_TIMEOUT};
+use crate::health::causes;
+use crate::stop::Stop;
+
+/// The database refuses at least one of the rows.
+struct Refused {
+    reason: DeadReason,
+    source: BoxError,
+}
+
+impl Pipeline {
+    /// Writes all rows the database accepts and returns the letters of the others. `deliveries` are those
+    /// of the rows, in the same order.
+    pub(super) async fn store(
+        &self,
+        rows: Vec<ClickRow>,
+        deliveries: Vec<Delivery>,
+        stop: &mut Stop,
+    ) -> Result<Vec<NewDeadLetter>, Abandoned> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Held through an outage: the database is asked by as many as it is written to, not by every batch.
+        let _permit = self.writing.acquire().await.expect("the semaphore is never closed");
+        let mut dead = Vec::new();
+        let mut left: Vec<Range<usize>> = Vec::with_capacity(16);
+        left.push(0..rows.len());
+        while let Some(range) = left.pop() {
+            let part = &rows[range.clone()];
+            match self.write(part, stop).await? {
+                Ok(outcome) => self.count(part, outcome),
+                Err(refused) if range.len() == 1 => {
+                    let error = causes(&*refused.source);
+                    dead.push(letter(
+                        deliveries[range.start].clone(),
+                        refused.reason,
+                        error,
+                        (self.deps.clock)(),
+                    ));
+                }
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    left.push(middle..range.end);
+                    left.push(range.start..middle);
+                }
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Writes rows in one transaction, as often as it takes while the database is unavailable.
+    async fn write(
+        &self,
+        rows: &[ClickRow],
+        stop: &mut Stop,
+    ) -> Result<Result<WriteOutcome, Refused>, Abandoned> {
+        let mut backoff = self.backoff();
+        loop {
+            let timer = self.metrics.write_seconds.start_timer();
+            let written = timeout(WRITE_TIMEOUT, self.deps.clicks.write(rows)).await;
+            timer.observe_duration();
+            match written {
+                Ok(Ok(outcome)) => {
+                    self.database.up();
+                    return Ok(Ok(outcome));
+                }
+                Ok(Err(WriteError::Rejected { reason, source })) => {
+                    // It answered, after all.
+                    self.database.up();
+                    return Ok(Err(Refused { reason, source }));
+                }
+                Ok(Err(error @ WriteError::Unavailable(_))) => self.database.down(&error),
+                Err(elapsed) => self.database.down(&elapsed),
+            }
+            self.metrics.database_retries.inc();
+            if !backoff.wait(stop).await {
+                return Err(Abandoned);
+            }
+        }
+    }
+
+    fn count(&self, rows: &[ClickRow], outcome: WriteOutcome) {
+        self.metrics.written(rows, outcome);
+        if let Some(lag) = lag(rows, (self.deps.clock)()) {
+            self.metrics.lag_seconds.observe(lag.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Work that comes around: trimming, partitions, old data, the GeoIP file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vayro_core::ports::StoreError;
+
+use crate::enrich::Refresh;
+use crate::health::causes;
+use crate::ingest::Pipeline;
+use crate::stop::Stop;
+
+/// How far partitions reach into past and future. Two months never have more days, so every click from
+/// the month before last to the one after next has a place.
+const PARTITION_REACH: Duration = Duration::from_secs(62 * 86_400);
+/// Deleted links removed in one transaction.
+const PURGE_BATCH: u16 = 100;
+/// Transactions of one round of removing links; the rest waits for the next round.
+const PURGE_ROUNDS_MAX: usize = 50;
+
+/// Makes partitions, trying until it works. No click is read before that: it might have no place.
+///
+/// Returns false if stopping was asked for.
+pub(crate) async fn make_partitions(pipeline: &Pipeline, stop: &mut Stop) -> bool {
+    let mut backoff = pipeline.backoff();
+    loop {
+        let now = (pipeline.deps.clock)();
+        let (from, to) = (now.minus(PARTITION_REACH), now.plus(PARTITION_REACH));
+        match pipeline.deps.clicks.ensure_partitions(from, to).await {
+            Ok(()) => {
+                pipeline.database.up();
+                return true;
+            }
+            Err(error) => {
+                pipeline.database.down(&error);
+                pipeline.metrics.database_retries.inc();
+            }
+        }
+        if !backoff.wait(stop).await {
+            return false;
+        }
+    }
+}
+
+/// Keeps partitions ahead of the time and removes what is too old.
+pub(crate) async fn keep_house(pipeline: Arc<Pipeline>, mut stop: Stop) {
+    loop {
+        if !make_partitions(&pipeline, &mut stop).await {
+            return;
+        }
+        let removed = tokio::select! {
+            removed = remove_old(&pipeline) => removed,
+            () = stop.requested() => return,
+        };
+        if let Err(error) = removed {
+            let cause = causes(&error);
+            tracing::warn!(error = cause, "old data could not be removed and stays until next time: {cause}");
+        }
+        if !stop.pause(pipeline.settings.housekeeping_every).await {
+            return;
+        }
+    }
+}
+
+async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let now = (pipeline.deps.clock)();
+    // Salts first: keeping them too long is a broken promise, the rest is only space.
+    let salts = pipeline.deps.clicks.delete_salts(now.minus(pipeline.settings.salt_retention)).await?;
+    let sessions = pipeline.deps.sessions.delete_expired(now).await?;
+    let deadline = now.minus(pipeline.settings.restore_window);
+    let mut links = 0;
+    for _ in 0..PURGE_ROUNDS_MAX {
+        let purged = pipeline.deps.links.purge_deleted(deadline, PURGE_BATCH).await?;
+        links += purged;
+        if purged < u64::from(PURGE_BATCH) {
+            break;
+        }
+    }
+    if salts + sessions + links > 0 {
+        tracing::info!(
+            salts,
+            sessions,
+            links,
+            "removed {salts} salts, {sessions} expired sessions and {links} deleted links"
+        );
+    }
+    Ok(())
+}
+
+/// Removes settled clicks from the stream.
+pub(crate) async fn trim(pipeline: Arc<Pipeline>, mut stop: Stop) {
+    while stop.pause(pipeline.settings.trim_every).await {
+        let now = (pipeline.deps.clock)();
+        let trimmed = tokio::select! {
+            trimmed = pipeline.deps.stream.trim(pipeline.settings.trim_window, now) => trimmed,
+            () = stop.requested() => return,
+        };
+        match trimmed {
+            Ok(count) => pipeline.metrics.trimmed.inc_by(count),
+            Err(error) => {
+                pipeline.stream.down(&error);
+                pipeline.metrics.stream_retries.inc();
+            }
+        }
+    }
+}
+
+/// Takes a changed GeoIP file into use.
+pub(crate) async fn watch_geoip(pipeline: Arc<Pipeline>, mut stop: Stop) {
+    while stop.pause(pipeline.settings.geoip_poll).await {
+        let geoip = Arc::clone(pipeline.enricher.geoip());
+        match tokio::task::spawn_blocking(move || geoip.refresh()).await {
+            Ok(Refresh::Unchanged) => {}
+            Ok(Refresh::Loaded(info)) => tracing::info!(
+                geoip.database = info.database_type,
+                geoip.built_at = %info.built_at,
+                "took GeoIP database {} of {} into use",
+                info.database_type,
+                info.built_at
+            ),
+            Ok(Refresh::Gone) => {
+                tracing::warn!("the GeoIP file is gone; what was read from it stays in use");
+            }
+            Ok(Refresh::Failed(error)) => {
+                pipeline.metrics.geoip_failures.inc();
+                tracing::error!(error = %error, "the new GeoIP file cannot be used; the old one stays: {error}");
+            }
+            Err(error) => tracing::error!(error = %error, "reading the GeoIP file failed: {error}"),
+        }
+    }
+}

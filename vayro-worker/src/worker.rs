@@ -1,0 +1,180 @@
+//! One worker from start to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::Admin;
+use crate::deps::WorkerDeps;
+use crate::enrich::{EnrichError, Enricher, GeoIpStatus};
+use crate::health::causes;
+use crate::ingest::{self, Pipeline};
+use crate::metrics::Metrics;
+use crate::schedule;
+use crate::settings::WorkerSettings;
+use crate::stop::Stop;
+
+/// How long the stream may take to forget this worker.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than the batches in hand the rest may take to stop.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+
+/// A worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Rules or the GeoIP database cannot be used.
+    #[error(transparent)]
+    Enrich(#[from] EnrichError),
+    /// The admin address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a worker says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerState {
+    /// Whether the database answered the last time it was asked.
+    pub database: bool,
+    /// Whether the click stream did.
+    pub stream: bool,
+}
+
+impl WorkerState {
+    /// Tells whether clicks are counted now.
+    pub const fn is_ready(self) -> bool {
+        self.database && self.stream
+    }
+}
+
+/// A worker's view for others in the process: metrics, readiness, GeoIP. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkerHandle(Arc<Pipeline>);
+
+impl WorkerHandle {
+    /// Returns all metrics in Prometheus' text format; their names begin with `vayro_worker_`.
+    pub fn metrics(&self) -> String {
+        self.0.metrics.text(&self.0)
+    }
+
+    /// Tells what works.
+    pub fn state(&self) -> WorkerState {
+        WorkerState { database: self.0.database.is_up(), stream: self.0.stream.is_up() }
+    }
+
+    /// Tells how the GeoIP database is doing.
+    pub fn geoip(&self) -> GeoIpStatus {
+        self.0.enricher.geoip().status()
+    }
+}
+
+/// A worker that is ready to run.
+pub struct Worker {
+    pipeline: Arc<Pipeline>,
+    admin: Option<Admin>,
+}
+
+impl Worker {
+    /// Reads all rules and the GeoIP database and binds the admin listener. Takes nothing from the stream yet.
+    pub async fn new(settings: WorkerSettings, deps: WorkerDeps) -> Result<Self, WorkerError> {
+        let config = settings.enrich.clone();
+        let enricher = tokio::task::spawn_blocking(move || Enricher::new(&config)).await;
+        let enricher = enricher.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let admin = match settings.admin {
+            Some(address) => {
+                Some(Admin::bind(address).await.map_err(|source| WorkerError::Listen { address, source })?)
+            }
+            None => None,
+        };
+        let metrics = Arc::new(Metrics::new());
+        Ok(Self { pipeline: Arc::new(Pipeline::new(settings, deps, Arc::new(enricher), metrics)), admin })
+    }
+
+    /// Returns what others in the process may ask.
+    pub fn handle(&self) -> WorkerHandle {
+        WorkerHandle(Arc::clone(&self.pipeline))
+    }
+
+    /// Returns where health, readiness and metrics are served, if they are.
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// Counts clicks until `shutdown` turns true, then finishes the batches in hand and leaves the stream.
+    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+        let Self { pipeline, admin } = self;
+        let mut stop = Stop::new(shutdown);
+        let mut tasks = JoinSet::new();
+        if let Some(admin) = admin {
+            tasks.spawn(admin.serve(WorkerHandle(Arc::clone(&pipeline)), stop.clone()));
+        }
+        report_geoip(&pipeline.enricher.geoip().status());
+        tasks.spawn(schedule::watch_geoip(Arc::clone(&pipeline), stop.clone()));
+        if schedule::make_partitions(&pipeline, &mut stop).await {
+            tasks.spawn(ingest::read(Arc::clone(&pipeline), stop.clone()));
+            tasks.spawn(ingest::reclaim(Arc::clone(&pipeline), stop.clone()));
+            tasks.spawn(schedule::trim(Arc::clone(&pipeline), stop.clone()));
+            tasks.spawn(schedule::keep_house(Arc::clone(&pipeline), stop.clone()));
+        }
+        // None of these ends by itself; one that does has failed, and the rest would go on unnoticed.
+        tokio::select! {
+            () = stop.requested() => {}
+            Some(ended) = tasks.join_next() => {
+                tracing::error!(?ended, "a part of the worker ended by itself; the worker stops");
+            }
+        }
+        finish(&pipeline, tasks).await;
+    }
+}
+
+/// Counts clicks until `shutdown` turns true; see [`Worker`].
+pub async fn run(
+    settings: WorkerSettings,
+    deps: WorkerDeps,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), WorkerError> {
+    Worker::new(settings, deps).await?.run(shutdown).await;
+    Ok(())
+}
+
+async fn finish(pipeline: &Pipeline, mut tasks: JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(pipeline.settings.stop_timeout + STOP_MARGIN, all).await);
+    tasks.shutdown().await;
+    match tokio::time::timeout(LEAVE_TIMEOUT, pipeline.deps.stream.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let cause = causes(&error);
+            tracing::warn!(error = cause, "the click stream was not told that this worker left: {cause}");
+        }
+        Err(_) => tracing::warn!("the click stream was not told in time that this worker left"),
+    }
+}
+
+fn report_geoip(status: &GeoIpStatus) {
+    match status {
+        GeoIpStatus::Off => {
+            tracing::info!("no GeoIP database is configured; places of visitors stay unknown");
+        }
+        GeoIpStatus::Missing { file } => tracing::warn!(
+            file = %file.display(),
+            "the GeoIP file {} is not there; places of visitors stay unknown until it is",
+            file.display()
+        ),
+        GeoIpStatus::Loaded { info, .. } => tracing::info!(
+            geoip.database = info.database_type,
+            geoip.built_at = %info.built_at,
+            "GeoIP database {} of {} is in use",
+            info.database_type,
+            info.built_at
+        ),
+    }
+}
