@@ -1,0 +1,98 @@
+//! The command line: its commands and what runs them.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::context::{Context, GlobalArgs};
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0   done
+  1   failed
+  2   wrong usage
+  3   not found
+  4   not signed in, or not allowed
+  64  bad configuration";
+
+/// Run short links and see who clicks them
+///
+/// `vayro up` starts everything on this machine. The other commands talk to the API of a running
+/// server, by default the one that `vayro up` started.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vayro", version, after_help = EXIT_STATUSES, propagate_version = true, max_term_width = 100,
+    subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Options every command has.
+    #[command(flatten)]
+    pub globals: GlobalArgs,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(subcommand)]
+    Link(commands::link::LinkCommand),
+    Stats(Box<commands::stats::StatsArgs>),
+    Demo(commands::demo::DemoArgs),
+    #[command(subcommand)]
+    Domain(commands::domain::DomainCommand),
+    Login(commands::login::LoginArgs),
+    Logout(commands::logout::LogoutArgs),
+    Whoami(commands::whoami::WhoamiArgs),
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    #[command(subcommand)]
+    User(commands::user::UserCommand),
+    #[command(subcommand)]
+    Stream(commands::stream::StreamCommand),
+    #[command(subcommand)]
+    Dlq(commands::dlq::DlqCommand),
+    #[cfg(feature = "server")]
+    Migrate(commands::migrate::MigrateArgs),
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
+}
+
+impl Command {
+    /// Runs the command. Ctrl-C ends client commands at once; servers stop gracefully by themselves.
+    pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
+        let command = self;
+        tokio::select! {
+            result = command.run_client(ui, context) => result,
+            _ = tokio::signal::ctrl_c() => Err(context.interrupted()),
+        }
+    }
+
+    async fn run_client(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
+        match self {
+            Self::Link(command) => command.run(ui, context).await,
+            Self::Stats(args) => commands::stats::run(ui, context, *args).await,
+            Self::Demo(args) => commands::demo::run(ui, context, args).await,
+            Self::Domain(command) => command.run(ui, context).await,
+            Self::Login(args) => commands::login::run(ui, context, args).await,
+            Self::Logout(args) => commands::logout::run(ui, context, args).await,
+            Self::Whoami(args) => commands::whoami::run(ui, context, args).await,
+            Self::Key(command) => command.run(ui, context).await,
+            Self::User(command) => command.run(ui, context).await,
+            Self::Stream(command) => command.run(ui, context).await,
+            Self::Dlq(command) => command.run(ui, context).await,
+            #[cfg(feature = "server")]
+            Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
+            #[cfg(feature = "server")]
+            Self::Config(command) => command.run(ui, context),
+            Self::Completions(args) => commands::completions::run(ui, context, args),
+            Self::Man(args) => commands::man::run(ui, context, args),
+        }
+    }
+}

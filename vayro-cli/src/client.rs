@@ -1,0 +1,11 @@
+//! The typed client of the API: what a command may ask, with limits and time-outs.
+
+pub mod accounts;
+pub mod analytics;
+pub mod error;
+pub mod http;
+pub mod links;
+pub mod operations;
+
+pub use error::{ApiError, Problem};
+pub use http::Api;

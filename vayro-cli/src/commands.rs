@@ -1,0 +1,19 @@
+//! One file per command: its arguments, whose doc comments are the help, and its `run`.
+
+pub mod completions;
+#[cfg(feature = "server")]
+pub mod config;
+pub mod demo;
+pub mod dlq;
+pub mod domain;
+pub mod key;
+pub mod link;
+pub mod login;
+pub mod logout;
+pub mod man;
+#[cfg(feature = "server")]
+pub mod migrate;
+pub mod stats;
+pub mod stream;
+pub mod user;
+pub mod whoami;

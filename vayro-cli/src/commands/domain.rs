@@ -1,0 +1,30 @@
+//! Commands about domains.
+
+pub mod add;
+pub mod list;
+pub mod remove;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+/// Manage the hosts that short links live on
+#[derive(Debug, Subcommand)]
+pub enum DomainCommand {
+    List(list::ListArgs),
+    Add(add::AddArgs),
+    Remove(remove::RemoveArgs),
+}
+
+impl DomainCommand {
+    /// Runs the command.
+    pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
+        match self {
+            Self::List(args) => list::run(ui, context, args).await,
+            Self::Add(args) => add::run(ui, context, args).await,
+            Self::Remove(args) => remove::run(ui, context, args).await,
+        }
+    }
+}

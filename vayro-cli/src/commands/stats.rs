@@ -1,0 +1,160 @@
+//! `vayro stats`.
+
+mod show;
+
+use clap::Args;
+use vayro_core::analytics::{BREAKDOWN_ROWS_MAX, BucketSize, Dimension, Interval, time_zone};
+
+use super::link::reference::LinkRef;
+use crate::client::analytics::AnalyticsQuery;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+/// Rows per breakdown of the overview.
+const OVERVIEW_ROWS: u16 = 5;
+/// Rows of a single breakdown when nobody says.
+const ROWS_DEFAULT: u16 = 20;
+
+/// Show who clicked, when, and from where
+///
+/// Without `--by` it shows totals, clicks over time and the top values of the main breakdowns. Robots,
+/// previews and prefetches are left out unless asked for.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Short code, short address or id
+    #[arg(value_name = "CODE_OR_ID", required_unless_present = "all")]
+    link: Option<LinkRef>,
+
+    /// All links of the workspace
+    #[arg(long, conflicts_with = "link")]
+    all: bool,
+
+    /// Break down by country, region, city, device, browser, os, language, referrer, link, trigger,
+    /// utm_source, utm_medium, utm_campaign, utm_term or utm_content; or over time by hour, day, week or
+    /// month
+    #[arg(long, value_name = "WHAT", value_parser = parse_by)]
+    by: Option<By>,
+
+    /// Period: 1h, 24h, 7d, 30d, 90d, 1y, mtd (this month), ytd (this year) or all [default: 30d]
+    #[arg(long, short, value_parser = parse_interval)]
+    interval: Option<String>,
+
+    /// Begin at this time or day instead
+    #[arg(long, value_name = "TIME", conflicts_with = "interval")]
+    start: Option<String>,
+
+    /// End at this time, or with this day [default: now]
+    #[arg(long, value_name = "TIME", requires = "start")]
+    end: Option<String>,
+
+    /// Time zone that days and hours follow, such as Europe/Berlin [default: this machine's]
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
+    timezone: Option<String>,
+
+    /// Rows per breakdown [default: 5 in the overview, 20 with `--by`]
+    #[arg(long, short, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(BREAKDOWN_ROWS_MAX)))]
+    limit: Option<u16>,
+
+    /// Only clicks with this value, such as country=DE or device=mobile,tablet; `-` in front of the value
+    /// means without; may be repeated
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = parse_filter)]
+    filters: Vec<(Dimension, String)>,
+
+    /// Count robots too
+    #[arg(long)]
+    bots: bool,
+}
+
+/// What to break clicks down by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The values of a dimension.
+    Dimension(Dimension),
+    /// Time.
+    Time(BucketSize),
+}
+
+fn parse_by(text: &str) -> Result<By, String> {
+    Ok(match text {
+        "hour" => By::Time(BucketSize::Hour),
+        "day" => By::Time(BucketSize::Day),
+        "week" => By::Time(BucketSize::Week),
+        "month" => By::Time(BucketSize::Month),
+        name => By::Dimension(parse_dimension(name)?),
+    })
+}
+
+fn parse_dimension(name: &str) -> Result<Dimension, String> {
+    Dimension::from_name(name).ok_or_else(|| {
+        let names = Dimension::ALL.map(Dimension::as_str).join(", ");
+        format!("there are {names}")
+    })
+}
+
+fn parse_interval(text: &str) -> Result<String, String> {
+    let names = || Interval::ALL.map(|(name, _)| name).join(", ");
+    Interval::from_name(text).map(|_| text.to_owned()).ok_or_else(|| format!("there are {}", names()))
+}
+
+fn parse_zone(text: &str) -> Result<String, String> {
+    time_zone(text)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "it is no IANA time zone such as Europe/Berlin".to_owned())
+}
+
+fn parse_filter(text: &str) -> Result<(Dimension, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it should look like country=DE")?;
+    if value.is_empty() {
+        return Err(
+            "there is no value behind `=`; `unknown` stands for what could not be found out".to_owned()
+        );
+    }
+    Ok((parse_dimension(name)?, value.to_owned()))
+}
+
+/// Runs the command.
+pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), CommandError> {
+    let api = context.api()?;
+    let link = match &args.link {
+        Some(reference) => Some(reference.find(&api).await?),
+        None => None,
+    };
+    let interval = args.start.is_none().then(|| args.interval.unwrap_or_else(|| "30d".to_owned()));
+    let query = AnalyticsQuery {
+        interval: interval.clone(),
+        start: args.start,
+        end: args.end,
+        timezone: Some(args.timezone.unwrap_or_else(|| context.time_zone_name())),
+        bucket: match args.by {
+            Some(By::Time(size)) => Some(size),
+            _ => None,
+        },
+        group_by: match args.by {
+            Some(By::Dimension(dimension)) => vec![dimension],
+            Some(By::Time(_)) => Vec::new(),
+            None => show::overview_dimensions(link.is_none()),
+        },
+        limit: Some(args.limit.unwrap_or(if args.by.is_some() { ROWS_DEFAULT } else { OVERVIEW_ROWS })),
+        includes_bots: args.bots,
+        filters: args.filters,
+    };
+    let analytics = api.analytics(link.as_ref().map(|link| link.id), &query).await?;
+    if ui.is_json() {
+        return ui.json(&analytics);
+    }
+    let text = match args.by {
+        Some(By::Dimension(dimension)) => show::breakdown(ui, &analytics, dimension),
+        Some(By::Time(_)) => ui.render(&show::series(&analytics)),
+        None if ui.is_human() => show::overview(ui, link.as_ref(), interval.as_deref(), &analytics),
+        None => ui.render(&show::plain(&analytics)),
+    };
+    ui.write(&text)?;
+    if analytics.totals.clicks == 0 && ui.is_human() {
+        if let Some(link) = &link {
+            ui.suggest(&format!("curl -i {}", link.short_url));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! How statistics look.
+
+use vayro_core::analytics::{BucketSize, Dimension, local_text, time_zone};
+use vayro_core::timestamp::Timestamp;
+
+use crate::client::analytics::{Analytics, Breakdown, BreakdownRow, Point};
+use crate::client::links::Link;
+use crate::ui::table::{Column, Table, Tone, Value};
+use crate::ui::{Ui, bars, text};
+
+/// Most columns of the chart over time.
+const SPARKLINE_COLUMNS_MAX: usize = 72;
+/// What stands for a value that could not be found out, also in filters.
+const UNKNOWN: &str = "unknown";
+
+/// Returns the breakdowns of the overview.
+pub(super) fn overview_dimensions(is_workspace: bool) -> Vec<Dimension> {
+    let own = is_workspace.then_some(Dimension::Link);
+    let main =
+        [Dimension::Country, Dimension::Referrer, Dimension::Device, Dimension::Browser, Dimension::Os];
+    own.into_iter().chain(main).collect()
+}
+
+/// Draws totals, clicks over time, and the main breakdowns.
+pub(super) fn overview(
+    ui: &Ui,
+    link: Option<&Link>,
+    interval: Option<&str>,
+    analytics: &Analytics,
+) -> String {
+    let mut parts = vec![heading(ui, link, interval, analytics), totals(ui, analytics)];
+    if analytics.totals.clicks > 0 {
+        for dimension in overview_dimensions(link.is_none()) {
+            if analytics.breakdowns.contains_key(dimension.as_str()) {
+                parts.push(breakdown(ui, analytics, dimension));
+            }
+        }
+    }
+    parts.join("\n")
+}
+
+fn heading(ui: &Ui, link: Option<&Link>, interval: Option<&str>, analytics: &Analytics) -> String {
+    let title = match link {
+        Some(link) => format!("{} → {}", link.short_url, link.target_url),
+        None => "All links".to_owned(),
+    };
+    let columns = usize::from(ui.columns());
+    let title = text::truncate(&text::clean(&title), columns).into_owned();
+    let period = match interval {
+        Some("all") => "everything so far, ".to_owned(),
+        Some(interval) => format!("last {interval}, "),
+        None => String::new(),
+    };
+    // The end is not included, so the last day is the one of the microsecond before.
+    let last = analytics.end.minus(std::time::Duration::from_micros(1));
+    let days = (day(analytics.start, &analytics.timezone), day(last, &analytics.timezone));
+    let period = period.replace("last mtd", "this month").replace("last ytd", "this year");
+    let span = format!("{period}{} to {}, {}", days.0, days.1, analytics.timezone);
+    format!("{}\n{}\n", ui.bold(&title), ui.dim(&text::truncate(&span, columns)))
+}
+
+fn day(at: Timestamp, zone: &str) -> String {
+    let zone = time_zone(zone).unwrap_or(jiff::tz::TimeZone::UTC);
+    local_text(at, &zone).chars().take(10).collect()
+}
+
+fn totals(ui: &Ui, analytics: &Analytics) -> String {
+    let counts = Table::properties([
+        ("Clicks", Value::Count(analytics.totals.clicks)),
+        ("Visitors", Value::Count(analytics.totals.visitors)),
+    ]);
+    let mut drawn = ui.render(&counts);
+    let values: Vec<i64> = analytics.series.iter().map(|point| point.count.clicks).collect();
+    let columns = usize::from(ui.columns()).min(SPARKLINE_COLUMNS_MAX);
+    if analytics.totals.clicks > 0 && values.len() > 1 {
+        drawn.push_str(&format!("\n{}\n", ui.accent(&bars::sparkline(&values, columns))));
+        if let Some(peak) = analytics.series.iter().max_by_key(|point| point.count.clicks) {
+            let said = format!(
+                "per {}, most {} on {}",
+                unit(analytics.bucket),
+                text::number(peak.count.clicks),
+                label(peak, analytics.bucket)
+            );
+            drawn.push_str(&format!("{}\n", ui.dim(&said)));
+        }
+    }
+    drawn
+}
+
+/// Draws one breakdown.
+pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension) -> String {
+    let empty = Breakdown { rows: Vec::new(), total: 0, others: 0 };
+    let breakdown = analytics.breakdowns.get(dimension.as_str()).unwrap_or(&empty);
+    if breakdown.rows.is_empty() && ui.is_human() {
+        return "No clicks.\n".to_owned();
+    }
+    let mut table = Table::new([
+        Column::left(title(dimension)),
+        Column::right("CLICKS"),
+        Column::right("SHARE").terminal_only(),
+        Column::left("").terminal_only(),
+        Column::right("VISITORS"),
+    ]);
+    let max = breakdown.rows.iter().map(|row| row.count.clicks).max().unwrap_or(0);
+    for row in &breakdown.rows {
+        table.push([
+            name(row),
+            Value::Count(row.count.clicks),
+            Value::text(text::percent(row.count.clicks, breakdown.total)),
+            Value::Bar { value: row.count.clicks, max },
+            Value::Count(row.count.visitors),
+        ]);
+    }
+    if breakdown.others > 0 && ui.is_human() {
+        table.push([
+            Value::Toned("others".to_owned(), Tone::Dim),
+            Value::Count(breakdown.others),
+            Value::text(text::percent(breakdown.others, breakdown.total)),
+            Value::None,
+            Value::None,
+        ]);
+    }
+    ui.render(&table)
+}
+
+fn name(row: &BreakdownRow) -> Value {
+    match &row.link {
+        Some(link) => Value::text(&link.short_url),
+        None if row.value.is_empty() => Value::Toned(UNKNOWN.to_owned(), Tone::Dim),
+        None => Value::text(&row.value),
+    }
+}
+
+/// Returns clicks over time as a table.
+pub(super) fn series(analytics: &Analytics) -> Table {
+    let mut table = Table::new([
+        Column::left(match analytics.bucket {
+            BucketSize::Hour => "HOUR",
+            BucketSize::Day => "DAY",
+            BucketSize::Week => "WEEK FROM",
+            BucketSize::Month => "MONTH",
+        })
+        .terminal_only(),
+        Column::left("START").pipe_only(),
+        Column::right("CLICKS"),
+        Column::left("").terminal_only(),
+        Column::right("VISITORS"),
+    ]);
+    let max = analytics.series.iter().map(|point| point.count.clicks).max().unwrap_or(0);
+    for point in &analytics.series {
+        table.push([
+            Value::text(label(point, analytics.bucket)),
+            Value::text(&point.start),
+            Value::Count(point.count.clicks),
+            Value::Bar { value: point.count.clicks, max },
+            Value::Count(point.count.visitors),
+        ]);
+    }
+    table
+}
+
+/// Returns the overview for a program: dimension, value, clicks, visitors.
+pub(super) fn plain(analytics: &Analytics) -> Table {
+    let mut table = Table::new([Column::left(""), Column::left(""), Column::right(""), Column::right("")]);
+    let count =
+        |count: crate::client::analytics::Count| [Value::Count(count.clicks), Value::Count(count.visitors)];
+    let mut push = |dimension: &str, value: Value, counts: [Value; 2]| {
+        let [clicks, visitors] = counts;
+        table.push([Value::text(dimension), value, clicks, visitors]);
+    };
+    push("total", Value::None, count(analytics.totals));
+    for (dimension, breakdown) in &analytics.breakdowns {
+        for row in &breakdown.rows {
+            push(dimension, name(row), count(row.count));
+        }
+    }
+    table
+}
+
+/// Writes where a point begins, as short as its width allows.
+fn label(point: &Point, bucket: BucketSize) -> String {
+    let len = match bucket {
+        BucketSize::Hour => 16,
+        BucketSize::Day | BucketSize::Week => 10,
+        BucketSize::Month => 7,
+    };
+    point.start.chars().take(len).collect::<String>().replace('T', " ")
+}
+
+const fn unit(bucket: BucketSize) -> &'static str {
+    match bucket {
+        BucketSize::Hour => "hour",
+        BucketSize::Day => "day",
+        BucketSize::Week => "week",
+        BucketSize::Month => "month",
+    }
+}
+
+const fn title(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Country => "COUNTRY",
+        Dimension::Region => "REGION",
+        Dimension::City => "CITY",
+        Dimension::Device => "DEVICE",
+        Dimension::Browser => "BROWSER",
+        Dimension::Os => "OS",
+        Dimension::Language => "LANGUAGE",
+        Dimension::Referrer => "REFERRER",
+        Dimension::Link => "LINK",
+        Dimension::Trigger => "TRIGGER",
+        Dimension::UtmSource => "UTM SOURCE",
+        Dimension::UtmMedium => "UTM MEDIUM",
+        Dimension::UtmCampaign => "UTM CAMPAIGN",
+        Dimension::UtmTerm => "UTM TERM",
+        Dimension::UtmContent => "UTM CONTENT",
+    }
+}

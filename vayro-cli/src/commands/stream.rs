@@ -1,0 +1,24 @@
+//! Commands about the click stream, for operators.
+
+pub mod lag;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+/// Watch the click stream; for operators
+#[derive(Debug, Subcommand)]
+pub enum StreamCommand {
+    Lag(lag::LagArgs),
+}
+
+impl StreamCommand {
+    /// Runs the command.
+    pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
+        match self {
+            Self::Lag(args) => lag::run(ui, context, args).await,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! How a reading looks.
+
+use std::time::Duration;
+
+use vayro_core::stream::BoundedCount;
+
+use super::reading::{Reading, Trend};
+use crate::error::CommandError;
+use crate::ui::table::{Column, Table, Tone, Value};
+use crate::ui::{Ui, text};
+
+/// A consumer that has not asked for work for this long is worth a look.
+const IDLE_LONG: Duration = Duration::from_mins(1);
+/// A click that waits this long is worth a look.
+const OLD: Duration = Duration::from_mins(1);
+const UNKNOWN: &str = "unknown";
+
+/// Prints one reading.
+pub(super) fn once(ui: &mut Ui, reading: &Reading) -> Result<(), CommandError> {
+    if ui.is_json() {
+        return ui.json(reading);
+    }
+    let text = if ui.is_human() { screen(ui, reading) } else { plain(ui, reading) };
+    ui.write(&text)
+}
+
+/// Prints one reading of many: over the last one, or as one line.
+pub(super) fn again(ui: &mut Ui, reading: &Reading) -> Result<(), CommandError> {
+    if ui.is_json() {
+        return ui.json_line(reading);
+    }
+    if ui.is_human() {
+        let text = screen(ui, reading);
+        return ui.redraw(&text);
+    }
+    let mut table = Table::new([Column::left(""); 9]);
+    let rate = |rate: Option<f64>| Value::text(rate.map_or(UNKNOWN.to_owned(), |rate| rate.to_string()));
+    table.push([
+        Value::Time(reading.at),
+        Value::text(bounded_plain(reading.undelivered)),
+        Value::text(known(reading.undelivered_oldest_ms)),
+        Value::count(reading.pending),
+        rate(reading.in_per_second),
+        rate(reading.out_per_second),
+        Value::text(known(reading.drain_seconds)),
+        Value::count(reading.dead_letters),
+        Value::count(reading.spool_bytes),
+    ]);
+    ui.write(&table.to_plain())
+}
+
+/// Draws a reading for a person.
+fn screen(ui: &Ui, reading: &Reading) -> String {
+    let mut parts = vec![ui.render(&summary(reading))];
+    if reading.consumers.is_empty() {
+        parts.push("No workers: clicks wait until one starts.\n".to_owned());
+    } else {
+        parts.push(ui.render(&consumers(reading)));
+    }
+    if !reading.edges.is_empty() {
+        parts.push(ui.render(&edges(reading)));
+    }
+    parts.join("\n")
+}
+
+/// Writes a reading as lines of name and value.
+fn plain(ui: &Ui, reading: &Reading) -> String {
+    let rate = |rate: Option<f64>| rate.map_or(UNKNOWN.to_owned(), |rate| rate.to_string());
+    let mut table = Table::properties([
+        ("at", Value::Time(reading.at)),
+        ("undelivered", Value::text(bounded_plain(reading.undelivered))),
+        ("undelivered_oldest_ms", Value::text(known(reading.undelivered_oldest_ms))),
+        ("pending", Value::count(reading.pending)),
+        ("pending_oldest_ms", Value::text(known(reading.pending_oldest_ms))),
+        ("in_per_second", Value::text(rate(reading.in_per_second))),
+        ("out_per_second", Value::text(rate(reading.out_per_second))),
+        ("drain_seconds", Value::text(known(reading.drain_seconds))),
+        ("dead_letters", Value::count(reading.dead_letters)),
+        ("length", Value::count(reading.length)),
+        ("server_lag", Value::text(known(reading.server_lag))),
+        ("spool_bytes", Value::count(reading.spool_bytes)),
+    ]);
+    for consumer in &reading.consumers {
+        let said = format!("{} pending={} idle_ms={}", consumer.name, consumer.pending, consumer.idle_ms);
+        table.push([Value::text("consumer"), Value::text(said)]);
+    }
+    for edge in &reading.edges {
+        let said = format!(
+            "{} spool_bytes={} accepted={} shipped={} dropped={}",
+            edge.edge, edge.spool_bytes, edge.clicks_accepted, edge.clicks_shipped, edge.clicks_dropped
+        );
+        table.push([Value::text("edge"), Value::text(said)]);
+    }
+    ui.render(&table)
+}
+
+fn summary(reading: &Reading) -> Table {
+    let rate = |rate: Option<f64>| match rate {
+        Some(rate) => Value::text(format!("{rate:.1}/s")),
+        None => Value::Toned(UNKNOWN.to_owned(), Tone::Dim),
+    };
+    let dead = reading.dead_letters;
+    let dead_tone = if dead == 0 { Tone::Good } else { Tone::Bad };
+    Table::properties([
+        ("Undelivered", waiting(&bounded_human(reading.undelivered), reading.undelivered_oldest_ms)),
+        ("Pending", waiting(&text::count(reading.pending), reading.pending_oldest_ms)),
+        ("Rate in", rate(reading.in_per_second)),
+        ("Rate out", rate(reading.out_per_second)),
+        ("Time to drain", time_to_drain(reading)),
+        ("Dead letters", Value::Toned(text::count(dead), dead_tone)),
+        ("Stream length", Value::count(reading.length)),
+        (
+            "Server's own estimate",
+            match reading.server_lag {
+                Some(lag) => Value::count(lag),
+                None => Value::Toned(UNKNOWN.to_owned(), Tone::Dim),
+            },
+        ),
+    ])
+}
+
+fn waiting(count: &str, oldest_ms: Option<u64>) -> Value {
+    let Some(age) = oldest_ms.map(Duration::from_millis) else { return Value::text(count) };
+    let text = format!("{count}, oldest {}", text::duration(age));
+    if age >= OLD { Value::Toned(text, Tone::Warn) } else { Value::text(text) }
+}
+
+fn time_to_drain(reading: &Reading) -> Value {
+    match (reading.trend, reading.drain_seconds) {
+        (Trend::Idle, _) => Value::Toned("nothing to drain".to_owned(), Tone::Good),
+        (Trend::Draining, Some(seconds)) => {
+            let span = text::duration(Duration::from_secs(seconds));
+            let bound = if reading.undelivered.is_capped { "at least " } else { "" };
+            Value::text(format!("{bound}{span}"))
+        }
+        (Trend::Growing, _) => Value::Toned("never at this rate".to_owned(), Tone::Bad),
+        (Trend::Draining | Trend::Unknown, _) => Value::Toned(UNKNOWN.to_owned(), Tone::Dim),
+    }
+}
+
+fn consumers(reading: &Reading) -> Table {
+    let mut table = Table::new([Column::left("WORKER"), Column::right("PENDING"), Column::left("IDLE")]);
+    for consumer in &reading.consumers {
+        let idle = Duration::from_millis(consumer.idle_ms);
+        let said = text::duration(idle);
+        table.push([
+            Value::text(&consumer.name),
+            Value::count(consumer.pending),
+            if idle >= IDLE_LONG { Value::Toned(said, Tone::Warn) } else { Value::text(said) },
+        ]);
+    }
+    table
+}
+
+fn edges(reading: &Reading) -> Table {
+    let mut table = Table::new([
+        Column::left("EDGE"),
+        Column::right("SPOOL"),
+        Column::left("OLDEST"),
+        Column::right("ACCEPTED"),
+        Column::right("SHIPPED"),
+        Column::right("DROPPED"),
+        Column::left("REPORTED"),
+    ]);
+    for edge in &reading.edges {
+        let dropped = text::count(edge.clicks_dropped);
+        table.push([
+            Value::text(&edge.edge),
+            Value::text(text::bytes(edge.spool_bytes)),
+            edge.spool_oldest_ms
+                .map_or(Value::None, |ms| Value::text(text::duration(Duration::from_millis(ms)))),
+            Value::count(edge.clicks_accepted),
+            Value::count(edge.clicks_shipped),
+            if edge.clicks_dropped == 0 { Value::text(dropped) } else { Value::Toned(dropped, Tone::Bad) },
+            Value::Time(edge.at),
+        ]);
+    }
+    table
+}
+
+fn bounded_human(count: BoundedCount) -> String {
+    let plus = if count.is_capped { "+" } else { "" };
+    format!("{}{plus}", text::count(count.count))
+}
+
+fn bounded_plain(count: BoundedCount) -> String {
+    let plus = if count.is_capped { "+" } else { "" };
+    format!("{}{plus}", count.count)
+}
+
+fn known(value: Option<u64>) -> String {
+    value.map_or_else(|| UNKNOWN.to_owned(), |value| value.to_string())
+}

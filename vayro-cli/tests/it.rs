@@ -1,0 +1,7 @@
+//! Tests of the `vayro` executable.
+
+mod it {
+    mod client;
+    mod reference;
+    mod run;
+}

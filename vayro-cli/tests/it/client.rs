@@ -1,0 +1,148 @@
+//! What the client does when the server misbehaves, against a scripted one.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use super::run::Home;
+
+const KEY: &str = "vayro_AbCdEfGh_0123456789012345678901234567890123456789";
+
+/// Answers one request after the other with the given answers, and returns what it was asked.
+fn script(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it listens"));
+    let server = thread::spawn(move || {
+        answers
+            .into_iter()
+            .map(|answer| {
+                let (stream, _) = listener.accept().expect("somebody connects");
+                let mut reader = BufReader::new(&stream);
+                let mut head = String::new();
+                while reader.read_line(&mut head).expect("the head arrives") > 2 {}
+                let len = head
+                    .lines()
+                    .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                let mut body = vec![0; len.unwrap_or(0)];
+                reader.read_exact(&mut body).expect("the body arrives");
+                (&stream).write_all(answer.as_bytes()).expect("the answer is taken");
+                head
+            })
+            .collect()
+    });
+    (url, server)
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let len = body.len();
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {len}\r\nconnection: close\r\n\r\n{body}")
+}
+
+fn problem(status: u16, code: &str, detail: &str) -> String {
+    let body = format!(
+        r#"{{"type":"x","title":"Title","status":{status},"code":"{code}","detail":"{detail}","request_id":"r-1"}}"#
+    );
+    answer(&format!("{status} X"), "content-type: application/problem+json\r\n", &body)
+}
+
+fn home<'a>(dir: &'a tempfile::TempDir, url: &str) -> Home<'a> {
+    Home::new(dir.path()).with("VAYRO_API_URL", url).with("VAYRO_API_KEY", KEY)
+}
+
+fn temp() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+#[test]
+fn nobody_listening_is_said_with_what_to_do() {
+    let dir = temp();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = free.local_addr().expect("it listens");
+    drop(free);
+    let run = home(&dir, &format!("http://{address}")).vayro(&["link", "list"]);
+    assert_eq!((run.status, run.stdout.as_str()), (1, ""));
+    assert!(run.stderr.starts_with(&format!("error: cannot reach the API at http://{address}\n")), "{run}");
+    assert!(run.stderr.contains("\n\nhint: start it with `vayro up`"), "{run}");
+}
+
+#[test]
+fn a_busy_server_is_asked_again() {
+    let dir = temp();
+    let empty = answer("200 OK", "", r#"{"items":[],"next":null}"#);
+    let busy = answer("503 X", "retry-after: 0\r\n", "");
+    let (url, server) = script(vec![busy.clone(), busy, empty]);
+    let run = home(&dir, &url).vayro(&["link", "list"]);
+    assert_eq!((run.status, run.stdout.as_str()), (0, ""), "{run}");
+    let requests = server.join().expect("the server ends");
+    assert_eq!(requests.len(), 3);
+    assert!(requests[0].contains(&format!("authorization: Bearer {KEY}")), "{}", requests[0]);
+    assert!(requests[0].contains("user-agent: vayro-cli/"), "{}", requests[0]);
+}
+
+#[test]
+fn a_change_is_never_sent_twice() {
+    let dir = temp();
+    let (url, server) = script(vec![problem(503, "unavailable", "the database is away")]);
+    let run = home(&dir, &url).vayro(&["link", "create", "https://a.example/"]);
+    assert_eq!(run.status, 1, "{run}");
+    assert_eq!(server.join().expect("the server ends").len(), 1);
+    assert!(run.stderr.contains("error: the database is away"), "{run}");
+    assert!(run.stderr.contains("request r-1"), "{run}");
+}
+
+#[test]
+fn another_server_is_told_apart_from_ours() {
+    let dir = temp();
+    for body in
+        [answer("200 OK", "content-type: text/html\r\n", "<html>hi</html>"), answer("404 X", "", "nope")]
+    {
+        let (url, server) = script(vec![body]);
+        let run = home(&dir, &url).vayro(&["whoami"]);
+        assert_eq!(run.status, 1, "{run}");
+        assert!(run.stderr.contains("does not answer like a Vayro API"), "{run}");
+        server.join().expect("the server ends");
+    }
+}
+
+#[test]
+fn redirects_are_not_followed_with_the_key() {
+    let dir = temp();
+    let (url, server) = script(vec![answer("302 Found", "location: http://127.0.0.1:1/\r\n", "")]);
+    let run = home(&dir, &url).vayro(&["whoami"]);
+    assert_eq!(run.status, 1, "{run}");
+    assert!(run.stderr.contains("(status 302)"), "{run}");
+    server.join().expect("the server ends");
+}
+
+#[test]
+fn refusals_have_their_exit_statuses() {
+    let dir = temp();
+    for (status, code, expected) in [
+        (401, "not_authenticated", 4),
+        (403, "forbidden", 4),
+        (404, "not_found", 3),
+        (409, "domain_taken", 1),
+    ] {
+        let (url, server) = script(vec![problem(status, code, "what happened")]);
+        let run = home(&dir, &url).vayro(&["domain", "add", "go.example.com"]);
+        assert_eq!(run.status, expected, "{run}");
+        assert!(run.stderr.starts_with("error: what happened\n"), "{run}");
+        server.join().expect("the server ends");
+    }
+}
+
+#[test]
+fn nobody_signed_in_is_an_exit_status_of_its_own() {
+    let dir = temp();
+    let run = Home::new(dir.path()).vayro(&["link", "list"]);
+    insta::assert_snapshot!("nobody_signed_in", run);
+}
+
+#[test]
+fn what_the_server_sends_cannot_steer_the_terminal() {
+    let dir = temp();
+    let (url, server) = script(vec![problem(409, "x", r"bad \u001b[2J\u009b title")]);
+    let run = home(&dir, &url).vayro(&["domain", "add", "go.example.com"]);
+    assert!(!run.stderr.contains('\x1b') && !run.stderr.contains('\u{9b}'), "{run}");
+    server.join().expect("the server ends");
+}
