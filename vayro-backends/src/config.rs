@@ -25,9 +25,7 @@ mod show;
 mod size;
 mod span;
 
-pub use backend::{
-    BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig, PostgresConfig, RedisConfig, SpoolConfig,
-};
+pub use backend::{BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig, SpoolConfig};
 pub use error::{ConfigErrors, ConfigMistake, Source};
 pub use instance::{InstanceSettings, LogFormat, LogSettings};
 pub use layers::Layers;

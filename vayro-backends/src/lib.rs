@@ -3,10 +3,21 @@
 //! [`config`] turns files, variables and flags into checked settings. [`Backends::connect`] turns
 //! [`config::BackendConfig`] into one value that holds every port of `vayro-core`, on PostgreSQL and
 //! Redis or on one SQLite file and the segment log; nobody else can tell which. The rest is what every
-//! process needs around that: logging, signals, the service manager, the outbox drainer.
+//! process needs around that: [`logging`], [`signals`], the [`service`] manager, the outbox drainer.
 
 mod backends;
 pub mod clock;
 pub mod config;
+mod connect;
+mod drainer;
+pub mod guard;
+mod identity;
+pub mod local;
+pub mod logging;
+pub mod service;
+mod set;
+pub mod signals;
 
-pub use backends::{Backends, ConnectError, Ping, Roles, SchemaState};
+pub use backends::{Backends, Ping};
+pub use connect::{ConnectError, Roles};
+pub use vayro_core::schema::SchemaState;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use vayro_postgres::PostgresConfig;
+use vayro_redis::RedisConfig;
+
 use super::{ConfigErrors, Layers, Size, Span};
 
 /// Which back-end set runs; a half-configured one cannot be written down.
@@ -30,7 +33,7 @@ pub struct ClusteredConfig {
     pub lookup: LookupConfig,
     /// Directory of the edge's spool.
     pub data_dir: PathBuf,
-    /// How long connecting may take.
+    /// How long start-up waits for Redis.
     pub connect_timeout: Duration,
 }
 
@@ -45,30 +48,6 @@ pub struct EmbeddedConfig {
     pub lookup: LookupConfig,
     /// How long opening the database may take.
     pub connect_timeout: Duration,
-}
-
-/// How PostgreSQL is used.
-#[derive(Clone, Debug)]
-pub struct PostgresConfig {
-    /// Address.
-    pub url: SecretString,
-    /// Most connections of this process.
-    pub connections: u32,
-    /// How long a query waits for a free connection.
-    pub acquire_timeout: Duration,
-    /// How long one statement may run.
-    pub statement_timeout: Duration,
-}
-
-/// How Redis is used.
-#[derive(Clone, Debug)]
-pub struct RedisConfig {
-    /// Address.
-    pub url: SecretString,
-    /// How long one command may take.
-    pub timeout: Duration,
-    /// How long `url:` entries live after their last use.
-    pub link_ttl: Duration,
 }
 
 /// How clicks are kept on disk.
@@ -137,8 +116,10 @@ struct PostgresSection {
 #[serde(deny_unknown_fields)]
 struct RedisSection {
     url: Option<SecretString>,
-    timeout: Span,
-    link_ttl: Span,
+    root_certificates: Option<PathBuf>,
+    connect_timeout: Span,
+    response_timeout: Span,
+    lookup_timeout: Span,
 }
 
 /// `[spool]` as written.
@@ -188,12 +169,13 @@ impl BackendConfig {
             ("backend.lookup_timeout", backend.lookup_timeout),
             ("postgres.acquire_timeout", postgres.acquire_timeout),
             ("postgres.statement_timeout", postgres.statement_timeout),
-            ("redis.timeout", redis.timeout),
+            ("redis.connect_timeout", redis.connect_timeout),
+            ("redis.response_timeout", redis.response_timeout),
+            ("redis.lookup_timeout", redis.lookup_timeout),
             ("spool.append_timeout", spool.append_timeout),
         ] {
             reject(span.get().is_zero(), key, positive);
         }
-        reject(redis.link_ttl.get().as_secs() == 0, "redis.link_ttl", "must be at least one second");
         let segment_bytes = spool.segment_size.bytes();
         reject(
             !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes),
@@ -205,6 +187,11 @@ impl BackendConfig {
             "spool.size_max",
             "must hold at least two segments of `spool.segment_size`",
         );
+        let root_certificates = redis.root_certificates.as_deref().map(std::fs::read).transpose();
+        if let Err(error) = &root_certificates {
+            reject(true, "redis.root_certificates", &format!("cannot be read: {error}"));
+        }
+        let root_certificates = root_certificates.ok().flatten();
         if errors.mistakes().len() > before {
             return None;
         }
@@ -232,13 +219,16 @@ impl BackendConfig {
                 postgres: PostgresConfig {
                     url: postgres.url?,
                     connections: postgres.connections.into(),
+                    connect_timeout,
                     acquire_timeout: postgres.acquire_timeout.get(),
                     statement_timeout: postgres.statement_timeout.get(),
                 },
                 redis: RedisConfig {
                     url: redis.url?,
-                    timeout: redis.timeout.get(),
-                    link_ttl: redis.link_ttl.get(),
+                    root_certificates,
+                    connect_timeout: redis.connect_timeout.get(),
+                    response_timeout: redis.response_timeout.get(),
+                    lookup_timeout: redis.lookup_timeout.get(),
                 },
                 spool,
                 lookup,

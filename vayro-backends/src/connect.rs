@@ -1,0 +1,255 @@
+//! From a configuration to connected back ends.
+
+use std::ops::BitOr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use vayro_core::ports::{BoxError, ClickSink, LinkLookup};
+use vayro_postgres::PgStores;
+use vayro_redis::{
+    RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
+    RedisPublisher, RedisRateLimiter,
+};
+use vayro_spool::{EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolOptions};
+use vayro_sqlite::{SqliteOptions, SqliteStores};
+
+use crate::backends::Backends;
+use crate::clock;
+use crate::config::{BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig, SpoolConfig};
+use crate::drainer::Drainer;
+use crate::guard::GuardedLookup;
+use crate::identity::process_name;
+use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports};
+use crate::set::Set;
+
+/// The embedded database in the data directory.
+const SQLITE_FILE: &str = "vayro.db";
+/// The embedded click stream in the data directory.
+const CLICKS_FOLDER: &str = "clicks";
+/// The edge's spool in the data directory.
+const SPOOL_FOLDER: &str = "spool";
+/// Pause between two tries to reach a Redis that is starting.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a process does; decides which files it locks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// Only tools: migrations, accounts, a look at the state. Locks nothing.
+    pub const TOOLS: Self = Self(0);
+    /// Answers redirects and hands in clicks; owns the spool.
+    pub const EDGE: Self = Self(1);
+    /// Serves the API.
+    pub const API: Self = Self(2);
+    /// Takes clicks out of the stream.
+    pub const WORKER: Self = Self(4);
+    /// Everything in one process.
+    pub const ALL: Self = Self(7);
+
+    /// Tells whether all of `other` are among these.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Roles {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Why the back-end set could not be connected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A part of it is away or refuses us.
+    #[error("cannot connect to {part}")]
+    Refused {
+        /// `PostgreSQL`, `Redis`, `SQLite`, `the click stream` or `the spool`.
+        part: &'static str,
+        /// Its words.
+        #[source]
+        source: BoxError,
+    },
+    /// A part of it did not answer within `backend.connect_timeout`.
+    #[error("{part} did not answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// As above.
+        part: &'static str,
+        /// The limit.
+        after: Duration,
+    },
+}
+
+impl ConnectError {
+    fn refused(part: &'static str, error: impl Into<BoxError>) -> Self {
+        Self::Refused { part, source: error.into() }
+    }
+}
+
+impl Backends {
+    /// Connects everything that `roles` need. In the embedded set only one process can have a role, and
+    /// any number can be tools beside it.
+    ///
+    /// An edge alone starts also while Redis is away, since it can serve links from the database and
+    /// keep clicks in its spool; everybody else needs all parts.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] names the part that is away; nothing stays open then.
+    pub async fn connect(config: &BackendConfig, roles: Roles) -> Result<Self, ConnectError> {
+        match config {
+            BackendConfig::Clustered(config) => clustered(config, roles).await,
+            BackendConfig::Embedded(config) => embedded(config, roles).await,
+        }
+    }
+}
+
+async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, ConnectError> {
+    let postgres = PgStores::connect(&config.postgres)
+        .await
+        .map_err(|error| ConnectError::refused("PostgreSQL", error))?;
+    let redis = connect_redis(config, roles).await?;
+    let name: Arc<str> = process_name().into();
+
+    let stream_end: Arc<dyn ClickSink> = Arc::new(RedisClickSink::new(&redis));
+    let spill = if roles.contains(Roles::EDGE) {
+        let spool = Spool::open(spool_options(&config.data_dir, SPOOL_FOLDER, config.spool))
+            .await
+            .map_err(|error| ConnectError::refused("the spool", error))?;
+        let options = SpillingOptions {
+            append_timeout: config.spool.append_timeout,
+            drain_rate: config.spool.drain_rate,
+        };
+        Some(Arc::new(SpillingSink::start(Arc::clone(&stream_end), spool, options)))
+    } else {
+        None
+    };
+    let sink = spill.clone().map_or(stream_end, |spill| spill);
+
+    let stores = Arc::new(postgres.clone());
+    let guarded = guarded(stores.clone(), config.lookup);
+    Ok(Backends {
+        users: stores.clone(),
+        workspaces: stores.clone(),
+        domains: stores.clone(),
+        keys: stores.clone(),
+        sessions: stores.clone(),
+        audit: stores.clone(),
+        links: stores.clone(),
+        outbox: stores.clone(),
+        analytics: stores.clone(),
+        click_rows: stores.clone(),
+        database: stores,
+        lookup: Arc::new(RedisLookup::new(&redis, guarded)),
+        publisher: Arc::new(RedisPublisher::new(&redis)),
+        sink,
+        stream: Arc::new(RedisClickStream::new(&redis, &*name)),
+        dead_letters: Arc::new(RedisDeadLetters::new(&redis)),
+        reports: Arc::new(RedisEdgeReports::new(&redis)),
+        limits: Arc::new(RedisRateLimiter::new(&redis)),
+        drainer: Arc::new(Drainer::default()),
+        set: Arc::new(Set::Clustered { postgres, redis, spill }),
+        name,
+    })
+}
+
+/// Waits for a Redis that is still starting. An edge alone goes on without one.
+async fn connect_redis(config: &ClusteredConfig, roles: Roles) -> Result<RedisClient, ConnectError> {
+    use vayro_redis::ConnectError as Cause;
+    let deadline = Instant::now() + config.connect_timeout;
+    loop {
+        let error = match timeout_at(deadline, RedisClient::connect(&config.redis)).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(Cause::Unreachable(error))) if Instant::now() + RETRY_PAUSE < deadline => {
+                tracing::debug!(error = %error, "Redis cannot be reached yet");
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
+            Ok(Err(error @ Cause::Unreachable(_))) => ConnectError::refused("Redis", error),
+            Ok(Err(error)) => return Err(ConnectError::refused("Redis", error)),
+            Err(_) => ConnectError::TimedOut { part: "Redis", after: config.connect_timeout },
+        };
+        if roles != Roles::EDGE {
+            return Err(error);
+        }
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "starting without Redis: links come from the database, clicks go to the spool");
+        return RedisClient::open(&config.redis).map_err(|error| ConnectError::refused("Redis", error));
+    }
+}
+
+async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, ConnectError> {
+    let options = SqliteOptions { busy_timeout: config.connect_timeout, ..SqliteOptions::default() };
+    let open = SqliteStores::open_with(config.data_dir.join(SQLITE_FILE), options);
+    let sqlite = timeout(config.connect_timeout, open)
+        .await
+        .map_err(|_| ConnectError::TimedOut { part: "SQLite", after: config.connect_timeout })?
+        .map_err(|error| ConnectError::refused("SQLite", error))?;
+    let name: Arc<str> = process_name().into();
+    let clicks = if roles == Roles::TOOLS {
+        None
+    } else {
+        let options = spool_options(&config.data_dir, CLICKS_FOLDER, config.spool);
+        match EmbeddedClicks::open(options, &name).await {
+            Ok(clicks) => Some(clicks),
+            Err(error) => {
+                sqlite.close().await;
+                return Err(ConnectError::refused("the click stream", error));
+            }
+        }
+    };
+
+    let stores = Arc::new(sqlite.clone());
+    let broadcast = Arc::new(LocalBroadcast::default());
+    let backends = Backends {
+        users: stores.clone(),
+        workspaces: stores.clone(),
+        domains: stores.clone(),
+        keys: stores.clone(),
+        sessions: stores.clone(),
+        audit: stores.clone(),
+        links: stores.clone(),
+        outbox: stores.clone(),
+        analytics: stores.clone(),
+        click_rows: stores.clone(),
+        lookup: guarded(stores.clone(), config.lookup),
+        database: stores,
+        publisher: broadcast.clone(),
+        sink: Arc::new(ClosedClicks),
+        stream: Arc::new(ClosedClicks),
+        dead_letters: Arc::new(ClosedClicks),
+        reports: Arc::new(LocalReports::default()),
+        limits: Arc::new(LocalLimits::default()),
+        drainer: Arc::new(Drainer::default()),
+        set: Arc::new(Set::Embedded { sqlite, clicks: clicks.clone(), broadcast }),
+        name,
+    };
+    Ok(match clicks {
+        None => backends,
+        Some(clicks) => Backends {
+            sink: Arc::new(clicks.sink()),
+            stream: Arc::new(clicks.stream()),
+            dead_letters: Arc::new(clicks.dead_letters()),
+            ..backends
+        },
+    })
+}
+
+fn guarded(database: Arc<dyn LinkLookup>, limits: LookupConfig) -> Arc<dyn LinkLookup> {
+    Arc::new(GuardedLookup::new(database, limits))
+}
+
+fn spool_options(data_dir: &Path, folder: &str, config: SpoolConfig) -> SpoolOptions {
+    SpoolOptions {
+        dir: data_dir.join(folder),
+        segment_bytes: config.segment_bytes,
+        bytes_max: config.bytes_max,
+        sync_every: config.sync_every,
+        clock: clock::now,
+    }
+}
