@@ -14,7 +14,7 @@ mod database;
 mod domains;
 mod error;
 mod keys;
-mod link_list;
+mod link_lists;
 mod link_row;
 mod links;
 mod lookup;

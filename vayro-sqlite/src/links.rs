@@ -18,7 +18,7 @@ use crate::error::{internal, store_error};
 use crate::link_row::find;
 use crate::outbox::announce;
 use crate::row::maybe_micros;
-use crate::{link_list, purge};
+use crate::{link_lists, purge};
 
 /// Takes the next revision; the write lock is held, so that a later change has a higher one.
 async fn next_revision(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
@@ -166,7 +166,7 @@ impl LinkStore for SqliteStores {
     }
 
     async fn list(&self, filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, StoreError> {
-        link_list::list(self, filter).await
+        link_lists::list(self, filter).await
     }
 
     async fn update(
