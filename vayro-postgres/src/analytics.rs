@@ -77,8 +77,8 @@ impl AnalyticsStore for PgStores {
         );
         push_scope(&mut query, scope);
         query.push(" GROUP BY ").push(DAY).push(", visitor_id) AS visits");
-        self.within(async {
-            let (clicks, visitors) = query.build_query_as::<(i64, i64)>().fetch_one(&self.pool).await?;
+        self.within(async |connection| {
+            let (clicks, visitors) = query.build_query_as::<(i64, i64)>().fetch_one(connection).await?;
             Ok(ClickCount { clicks, visitors })
         })
         .await
@@ -96,8 +96,8 @@ impl AnalyticsStore for PgStores {
         query.push_bind(thresholds).push(") AS bucket, visitor_id, count(*) AS clicks");
         push_scope(&mut query, &within_edges);
         query.push(" GROUP BY 1, ").push(DAY).push(", visitor_id) AS visits GROUP BY bucket");
-        self.within(async {
-            let rows: Vec<(i32, i64, i64)> = query.build_query_as().fetch_all(&self.pool).await?;
+        self.within(async |connection| {
+            let rows: Vec<(i32, i64, i64)> = query.build_query_as().fetch_all(connection).await?;
             for (bucket, clicks, visitors) in rows {
                 // Bucket 1 begins at the first edge.
                 let index = usize::try_from(bucket).ok().and_then(|bucket| bucket.checked_sub(1));
@@ -135,9 +135,9 @@ impl AnalyticsStore for PgStores {
                LEFT JOIN top ON TRUE
                ORDER BY top.clicks DESC, top.value COLLATE \"C\"",
         );
-        self.within(async {
+        self.within(async |connection| {
             let found: Vec<(i64, Option<String>, Option<i64>, Option<i64>)> =
-                query.build_query_as().fetch_all(&self.pool).await?;
+                query.build_query_as().fetch_all(connection).await?;
             let total = found.first().map_or(0, |row| row.0);
             let rows: Vec<BreakdownRow> = found
                 .into_iter()

@@ -90,7 +90,7 @@ impl From<AuditRow> for AuditEntry {
 #[async_trait]
 impl AuditStore for PgStores {
     async fn list(&self, filter: &AuditFilter) -> Result<Page<AuditEntry, AuditId>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let size = usize::from(filter.size.get());
             let mut rows: Vec<AuditRow> = sqlx::query_as(
                 "SELECT id, workspace_id, user_id, key_id, action, subject_id, before, after, request_id,
@@ -107,7 +107,7 @@ impl AuditStore for PgStores {
             .bind(filter.subject_id.as_deref())
             .bind(filter.before.map(|id| id.as_uuid()))
             .bind(i64::from(filter.size.get()) + 1)
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             let has_more = rows.len() > size;
             rows.truncate(size);

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::{Connection as _, PgConnection, PgTransaction};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
 use vayro_core::ports::{ClickStore, StoreError, WriteError, WriteOutcome};
@@ -125,23 +125,22 @@ async fn write_staged(tx: &mut PgTransaction<'_>, rows: &[&ClickRow]) -> Result<
     Ok(stored.unsigned_abs())
 }
 
-impl PgStores {
-    async fn write_rows(&self, rows: &[&ClickRow]) -> Result<u64, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
-        match write_new(&mut tx, rows).await {
-            Err(error) if is_duplicate(&error) => tx.rollback().await?,
-            Err(error) => return Err(error),
-            Ok(stored) => {
-                tx.commit().await?;
-                return Ok(stored);
-            }
+/// Stores rows; returns how many were new.
+async fn write(connection: &mut PgConnection, rows: &[&ClickRow]) -> Result<u64, sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    match write_new(&mut tx, rows).await {
+        Err(error) if is_duplicate(&error) => tx.rollback().await?,
+        Err(error) => return Err(error),
+        Ok(stored) => {
+            tx.commit().await?;
+            return Ok(stored);
         }
-        tracing::debug!(rows = rows.len(), "clicks came again, storing the new ones");
-        let mut tx = self.pool.begin().await?;
-        let stored = write_staged(&mut tx, rows).await?;
-        tx.commit().await?;
-        Ok(stored)
     }
+    tracing::debug!(rows = rows.len(), "clicks came again, storing the new ones");
+    let mut tx = connection.begin().await?;
+    let stored = write_staged(&mut tx, rows).await?;
+    tx.commit().await?;
+    Ok(stored)
 }
 
 /// Returns the rows in the order of their ids, each id once.
@@ -166,10 +165,8 @@ impl ClickStore for PgStores {
             });
         }
         let distinct = distinct(rows);
-        let inserted = match tokio::time::timeout(self.work_timeout(), self.write_rows(&distinct)).await {
-            Ok(stored) => stored.map_err(write_error)?,
-            Err(elapsed) => return Err(WriteError::Unavailable(Box::new(elapsed))),
-        };
+        let work = async |connection: &mut PgConnection| Ok(write(connection, &distinct).await?);
+        let inserted = self.lend(self.work_timeout(), work).await.map_err(write_error)?;
         Ok(WriteOutcome { inserted, duplicates: rows.len() as u64 - inserted })
     }
 
@@ -183,10 +180,10 @@ impl ClickStore for PgStores {
         candidate: [u8; 16],
         oldest: Timestamp,
     ) -> Result<Option<[u8; 16]>, StoreError> {
-        self.within(salts::find_or_store(&self.pool, day, candidate, oldest)).await
+        self.within(async |connection| salts::find_or_store(connection, day, candidate, oldest).await).await
     }
 
     async fn delete_salts(&self, oldest: Timestamp) -> Result<u64, StoreError> {
-        self.within(salts::delete(&self.pool, oldest)).await
+        self.within(async |connection| salts::delete(connection, oldest).await).await
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::ConnectOptions as _;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgConnection};
 use vayro_core::ports::{BoxError, StoreError};
 
-use crate::error::{Failure, is_temporary};
+use crate::error::{Failure, is_temporary, store_error};
 
 /// How long a statement waits for somebody else's lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,8 +103,8 @@ impl PgStores {
     ///
     /// [`StoreError`] when it gives none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.within(async {
-            sqlx::query("SELECT 1").execute(&self.pool).await?;
+        self.within(async |connection| {
+            sqlx::query("SELECT 1").execute(connection).await?;
             Ok(())
         })
         .await
@@ -114,24 +115,12 @@ impl PgStores {
         self.pool.close().await;
     }
 
-    /// Runs a unit of work under the time limit. A transaction that is left open is rolled back.
+    /// Runs a unit of work on a connection of its own, under the time limit.
     pub(crate) async fn within<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        self.within_limit(self.work_timeout, work).await
-    }
-
-    /// Runs a unit of work under a time limit of its own.
-    pub(crate) async fn within_limit<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, StoreError> {
-        match tokio::time::timeout(limit, work).await {
-            Ok(outcome) => outcome.map_err(|failure| failure.0),
-            Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
-        }
+        self.lend(self.work_timeout, work).await.map_err(store_error)
     }
 
     /// How long a whole unit of work may take.
@@ -142,7 +131,7 @@ impl PgStores {
 
 /// Tells whether the server is not there (yet), in contrast to one that refuses us.
 fn is_away(error: &sqlx::Error) -> bool {
-    let is_refusal = error.as_database_error().and_then(|error| error.code()).is_some_and(|state| {
+    let is_refusal = error.as_database_error().and_then(DatabaseError::code).is_some_and(|state| {
         // Wrong user or password; no such database.
         state.starts_with("28") || state.starts_with("3D")
     });

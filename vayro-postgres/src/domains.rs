@@ -1,7 +1,7 @@
 //! Domains.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::account::Domain;
 use vayro_core::change::ChangeContext;
@@ -61,8 +61,8 @@ async fn insert(connection: &mut PgConnection, new: &Domain) -> Result<(), Failu
 #[async_trait]
 impl DomainStore for PgStores {
     async fn ensure_default(&self, host: &Host, at: Timestamp) -> Result<(), StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let changed = sqlx::query("UPDATE domains SET host = $2 WHERE id = $1 AND host <> $2")
                 .bind(DomainId::DEFAULT.as_uuid())
                 .bind(host.as_str())
@@ -78,8 +78,8 @@ impl DomainStore for PgStores {
     }
 
     async fn insert(&self, new: &Domain, context: &ChangeContext) -> Result<(), StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             insert(&mut tx, new).await?;
             let change = Change {
                 workspace: new.workspace_id,
@@ -96,14 +96,14 @@ impl DomainStore for PgStores {
     }
 
     async fn find(&self, workspace: WorkspaceId, id: DomainId) -> Result<Option<Domain>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<DomainRow> = sqlx::query_as(
                 "SELECT id, workspace_id, host, verified_at, created_at FROM domains
                  WHERE id = $1 AND (workspace_id = $2 OR workspace_id IS NULL)",
             )
             .bind(id.as_uuid())
             .bind(workspace.as_uuid())
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             Ok(row.map(Domain::try_from).transpose()?)
         })
@@ -111,14 +111,14 @@ impl DomainStore for PgStores {
     }
 
     async fn find_by_host(&self, workspace: WorkspaceId, host: &Host) -> Result<Option<Domain>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<DomainRow> = sqlx::query_as(
                 "SELECT id, workspace_id, host, verified_at, created_at FROM domains
                  WHERE host = $1 AND (workspace_id = $2 OR workspace_id IS NULL)",
             )
             .bind(host.as_str())
             .bind(workspace.as_uuid())
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             Ok(row.map(Domain::try_from).transpose()?)
         })
@@ -126,14 +126,14 @@ impl DomainStore for PgStores {
     }
 
     async fn list(&self, workspace: WorkspaceId) -> Result<Vec<Domain>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<DomainRow> = sqlx::query_as(
                 "SELECT id, workspace_id, host, verified_at, created_at FROM domains
                  WHERE workspace_id = $1 OR workspace_id IS NULL
                  ORDER BY workspace_id IS NOT NULL, created_at, id",
             )
             .bind(workspace.as_uuid())
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             Ok(rows.into_iter().map(Domain::try_from).collect::<Result<_, _>>()?)
         })
@@ -146,8 +146,8 @@ impl DomainStore for PgStores {
         id: DomainId,
         context: &ChangeContext,
     ) -> Result<bool, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let deleted: Option<DomainRow> = sqlx::query_as(
                 "DELETE FROM domains WHERE id = $1 AND workspace_id = $2
                  RETURNING id, workspace_id, host, verified_at, created_at",
@@ -156,9 +156,9 @@ impl DomainStore for PgStores {
             .bind(workspace.as_uuid())
             .fetch_optional(&mut *tx)
             .await
-            .map_err(|error| {
+            .map_err(|error| -> Failure {
                 if is_referenced(&error, LINKS_OF_DOMAIN) {
-                    Failure(StoreError::Conflict { constraint: "domain_links" })
+                    StoreError::Conflict { constraint: "domain_links" }.into()
                 } else {
                     error.into()
                 }
@@ -181,10 +181,10 @@ impl DomainStore for PgStores {
     }
 
     async fn hosts(&self) -> Result<Vec<Host>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let hosts: Vec<String> = sqlx::query_scalar("SELECT host FROM domains WHERE id <> $1")
                 .bind(DomainId::DEFAULT.as_uuid())
-                .fetch_all(&self.pool)
+                .fetch_all(connection)
                 .await?;
             Ok(hosts.iter().map(|host| parsed(host, "domains.host")).collect::<Result<_, _>>()?)
         })

@@ -30,17 +30,32 @@ const CONFLICTS: [(&str, &str); 4] = [
 ];
 
 /// Why a unit of work failed: what `?` makes of everything that can happen inside one.
-pub(crate) struct Failure(pub(crate) StoreError);
+pub(crate) enum Failure {
+    /// The driver or the database said so; what it means depends on what was done.
+    Driver(sqlx::Error),
+    /// We said so, and know what it means.
+    Store(StoreError),
+}
+
+impl Failure {
+    /// Tells whether the connection may be in any state.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Driver(error) => is_temporary(error),
+            Self::Store(error) => matches!(error, StoreError::Unavailable(_)),
+        }
+    }
+}
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self(store_error(error))
+        Self::Driver(error)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self(error)
+        Self::Store(error)
     }
 }
 
@@ -83,8 +98,12 @@ pub(crate) fn is_temporary(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Turns an error of any statement but the writing of clicks into what callers act on.
-pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
+/// Turns the failure of anything but the writing of clicks into what callers act on.
+pub(crate) fn store_error(failure: Failure) -> StoreError {
+    let error = match failure {
+        Failure::Driver(error) => error,
+        Failure::Store(error) => return error,
+    };
     if is_duplicate(&error) {
         let constraint = error.as_database_error().and_then(DatabaseError::constraint);
         let known = CONFLICTS.into_iter().find(|(name, _)| Some(*name) == constraint);
@@ -103,11 +122,15 @@ pub(crate) fn internal(error: impl Into<BoxError>) -> StoreError {
     StoreError::Internal(error.into())
 }
 
-/// Turns an error of the writing of clicks into what a worker acts on.
+/// Turns a failure of the writing of clicks into what a worker acts on.
 ///
 /// Only what surely lies in the rows is their fault. Anything else, a missing table included, must not
 /// make dead letters of good clicks.
-pub(crate) fn write_error(error: sqlx::Error) -> WriteError {
+pub(crate) fn write_error(failure: Failure) -> WriteError {
+    let error = match failure {
+        Failure::Driver(error) => error,
+        Failure::Store(error) => return WriteError::Unavailable(Box::new(error)),
+    };
     let reason = error.as_database_error().and_then(|error| match sql_state(error).as_str() {
         state::FOREIGN_KEY_VIOLATION => Some(DeadReason::UnknownLink),
         // The table has no check of its own: this is a row for which there is no partition.

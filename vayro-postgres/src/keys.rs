@@ -1,6 +1,7 @@
 //! API keys.
 
 use async_trait::async_trait;
+use sqlx::Connection as _;
 use uuid::Uuid;
 use vayro_core::access::Scope;
 use vayro_core::account::{ApiKey, NewApiKey, User};
@@ -52,8 +53,8 @@ impl TryFrom<KeyRow> for ApiKey {
 #[async_trait]
 impl KeyStore for PgStores {
     async fn insert(&self, new: NewApiKey, context: &ChangeContext) -> Result<ApiKey, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
             sqlx::query(
                 "INSERT INTO api_keys
@@ -105,7 +106,7 @@ impl KeyStore for PgStores {
             #[sqlx(flatten)]
             user: UserRow,
         }
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<Row> = sqlx::query_as(
                 "SELECT k.id, k.workspace_id, k.user_id AS owner_id, k.name, k.prefix, k.scopes,
                         k.expires_at, k.last_used_at, k.revoked_at, k.created_at,
@@ -115,7 +116,7 @@ impl KeyStore for PgStores {
                  WHERE k.hash = $1",
             )
             .bind(&hash[..])
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             let Some(row) = row else { return Ok(None) };
             Ok(Some((row.key.try_into()?, row.user.try_into()?)))
@@ -124,7 +125,7 @@ impl KeyStore for PgStores {
     }
 
     async fn list(&self, workspace: WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<KeyRow> = sqlx::query_as(
                 "SELECT id, workspace_id, user_id AS owner_id, name, prefix, scopes, expires_at,
                         last_used_at, revoked_at, created_at
@@ -132,7 +133,7 @@ impl KeyStore for PgStores {
                  ORDER BY created_at DESC, id DESC",
             )
             .bind(workspace.as_uuid())
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             Ok(rows.into_iter().map(ApiKey::try_from).collect::<Result<_, _>>()?)
         })
@@ -145,8 +146,8 @@ impl KeyStore for PgStores {
         id: KeyId,
         context: &ChangeContext,
     ) -> Result<Option<ApiKey>, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let row: Option<KeyRow> = sqlx::query_as(
                 "SELECT id, workspace_id, user_id AS owner_id, name, prefix, scopes, expires_at,
                         last_used_at, revoked_at, created_at
@@ -183,14 +184,14 @@ impl KeyStore for PgStores {
     }
 
     async fn touch(&self, id: KeyId, at: Timestamp) -> Result<(), StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             sqlx::query(
                 "UPDATE api_keys SET last_used_at = $2
                  WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
             )
             .bind(id.as_uuid())
             .bind(Instant(at))
-            .execute(&self.pool)
+            .execute(connection)
             .await?;
             Ok(())
         })

@@ -16,6 +16,7 @@ mod domains;
 mod error;
 mod instant;
 mod keys;
+mod lease;
 mod link_lists;
 mod links;
 mod lookup;

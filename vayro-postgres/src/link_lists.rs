@@ -1,7 +1,6 @@
 //! Lists of links: filters, order, keyset paging.
 
-use sqlx::postgres::PgPool;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use vayro_core::link::{CursorValue, Link, LinkCursor, LinkFilter, LinkSort};
 use vayro_core::page::Page;
 use vayro_core::ports::StoreError;
@@ -38,7 +37,10 @@ const STATE_AFTER_NOW: &str =
 const DEFAULT_STATES: [&str; 3] = ["active", "disabled", "expired"];
 
 /// Returns one page.
-pub(crate) async fn list(pool: &PgPool, filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, Failure> {
+pub(crate) async fn list(
+    connection: &mut PgConnection,
+    filter: &LinkFilter,
+) -> Result<Page<Link, LinkCursor>, Failure> {
     if filter.search.as_ref().is_some_and(|text| text.contains('\0')) {
         // No text in PostgreSQL holds a NUL, and none can be asked for.
         return Ok(Page { items: Vec::new(), next: None });
@@ -46,7 +48,7 @@ pub(crate) async fn list(pool: &PgPool, filter: &LinkFilter) -> Result<Page<Link
     let mut query = QueryBuilder::new(select_link!());
     push_conditions(&mut query, filter);
     push_order(&mut query, filter)?;
-    let rows: Vec<LinkRow> = query.build_query_as().fetch_all(pool).await?;
+    let rows: Vec<LinkRow> = query.build_query_as().fetch_all(connection).await?;
 
     let size = usize::from(filter.size.get());
     let has_more = rows.len() > size;

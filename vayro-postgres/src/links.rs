@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::change::ChangeContext;
 use vayro_core::host::Host;
@@ -18,7 +18,7 @@ use vayro_core::timestamp::Timestamp;
 
 use crate::audit::{Change, record};
 use crate::database::PgStores;
-use crate::error::Failure;
+use crate::error::{Failure, store_error};
 use crate::instant::Instant;
 use crate::link_lists;
 use crate::outbox::announce;
@@ -267,8 +267,8 @@ async fn purge_one(connection: &mut PgConnection, deadline: Timestamp) -> Result
 #[async_trait]
 impl LinkStore for PgStores {
     async fn insert(&self, new: NewLink, context: &ChangeContext) -> Result<Link, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let link = insert(&mut tx, new, context).await?;
             tell(&mut tx, "link.create", None, &link, context).await?;
             tx.commit().await?;
@@ -278,12 +278,12 @@ impl LinkStore for PgStores {
     }
 
     async fn find(&self, workspace: WorkspaceId, id: LinkId) -> Result<Option<Link>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<LinkRow> =
                 sqlx::query_as(concat!(select_link!(), "WHERE l.id = $1 AND l.workspace_id = $2"))
                     .bind(id.as_uuid())
                     .bind(workspace.as_uuid())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(connection)
                     .await?;
             Ok(row.map(Link::try_from).transpose()?)
         })
@@ -291,7 +291,7 @@ impl LinkStore for PgStores {
     }
 
     async fn list(&self, filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, StoreError> {
-        self.within(link_lists::list(&self.pool, filter)).await
+        self.within(async |connection| link_lists::list(connection, filter).await).await
     }
 
     async fn update(
@@ -302,8 +302,8 @@ impl LinkStore for PgStores {
         patch: &LinkPatch,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let Some(before) = lock(&mut tx, workspace, id).await?.filter(|link| link.deleted_at.is_none())
             else {
                 return Ok(LinkUpdate::Missing);
@@ -329,8 +329,8 @@ impl LinkStore for PgStores {
         expected: Option<i32>,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let Some(before) = lock(&mut tx, workspace, id).await?.filter(|link| link.deleted_at.is_none())
             else {
                 return Ok(LinkUpdate::Missing);
@@ -352,8 +352,8 @@ impl LinkStore for PgStores {
         id: LinkId,
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let Some(before) = lock(&mut tx, workspace, id).await?.filter(|link| link.deleted_at.is_some())
             else {
                 return Ok(LinkUpdate::Missing);
@@ -371,8 +371,8 @@ impl LinkStore for PgStores {
         while purged < u64::from(max) {
             // A transaction a link: what was removed stays removed if a later link fails.
             let is_purged = self
-                .within_limit(PURGE_TIMEOUT + self.work_timeout(), async {
-                    let mut tx = self.pool.begin().await?;
+                .lend(PURGE_TIMEOUT + self.work_timeout(), async |connection| {
+                    let mut tx = connection.begin().await?;
                     sqlx::query("SELECT set_config('statement_timeout', $1, true)")
                         .bind(PURGE_TIMEOUT.as_millis().to_string())
                         .execute(&mut *tx)
@@ -381,7 +381,8 @@ impl LinkStore for PgStores {
                     tx.commit().await?;
                     Ok(is_purged)
                 })
-                .await?;
+                .await
+                .map_err(store_error)?;
             if !is_purged {
                 break;
             }

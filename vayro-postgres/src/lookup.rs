@@ -43,7 +43,7 @@ impl TryFrom<CachedRow> for CachedLink {
 #[async_trait]
 impl LinkLookup for PgStores {
     async fn lookup(&self, key: &LinkKey) -> Result<Option<CachedLink>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let query = match &key.domain {
                 None => sqlx::query_as(
                     "SELECT id, workspace_id, target_url, redirect_status, is_active, expires_at, revision
@@ -60,7 +60,7 @@ impl LinkLookup for PgStores {
                 .bind(host.as_str()),
             };
             let row: Option<CachedRow> =
-                query.bind(key.short_code.as_str()).fetch_optional(&self.pool).await?;
+                query.bind(key.short_code.as_str()).fetch_optional(connection).await?;
             Ok(row.map(CachedLink::try_from).transpose()?)
         })
         .await

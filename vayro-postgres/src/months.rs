@@ -3,7 +3,7 @@
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use vayro_core::ports::StoreError;
 use vayro_core::timestamp::Timestamp;
 
@@ -64,17 +64,12 @@ fn months(from: Timestamp, to: Timestamp) -> Result<Vec<Month>, StoreError> {
 /// Makes the partitions that are missing.
 pub(crate) async fn ensure(stores: &PgStores, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
     let mut months = months(from, to)?;
-    let existing = stores
-        .within(async {
-            let mut connection = stores.pool.acquire().await?;
-            find(&mut connection, &months).await
-        })
-        .await?;
+    let existing = stores.within(async |connection| find(connection, &months).await).await?;
     months.retain(|month| !existing.contains(&month.name));
     for month in &months {
         stores
-            .within(async {
-                let mut tx = stores.pool.begin().await?;
+            .within(async |connection| {
+                let mut tx = connection.begin().await?;
                 create(&mut tx, month).await?;
                 Ok(tx.commit().await?)
             })

@@ -29,11 +29,11 @@ pub(crate) async fn announce(
 #[async_trait]
 impl Outbox for PgStores {
     async fn pending(&self, max: u16) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<(i64, Json<OutboxEvent>)> =
                 sqlx::query_as("SELECT sequence, event FROM outbox ORDER BY sequence LIMIT $1")
                     .bind(i64::from(max))
-                    .fetch_all(&self.pool)
+                    .fetch_all(connection)
                     .await?;
             Ok(rows.into_iter().map(|(sequence, event)| OutboxEntry { sequence, event: event.0 }).collect())
         })
@@ -41,10 +41,10 @@ impl Outbox for PgStores {
     }
 
     async fn remove(&self, sequences: &[i64]) -> Result<(), StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             sqlx::query("DELETE FROM outbox WHERE sequence = ANY($1)")
                 .bind(sequences)
-                .execute(&self.pool)
+                .execute(connection)
                 .await?;
             Ok(())
         })

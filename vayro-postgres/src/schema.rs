@@ -92,8 +92,7 @@ impl PgStores {
     ///
     /// [`StoreError`] when the database gives no answer.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
-        self.within(async {
-            let mut connection = self.pool.acquire().await?;
+        self.within(async |connection| {
             let is_migrated: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
                 .bind(MIGRATIONS_TABLE)
                 .fetch_one(&mut *connection)

@@ -40,7 +40,7 @@ impl From<SessionRow> for Session {
 impl SessionStore for PgStores {
     async fn insert(&self, new: NewSession) -> Result<(), StoreError> {
         let NewSession { session, hash } = new;
-        self.within(async {
+        self.within(async |connection| {
             sqlx::query(
                 "INSERT INTO sessions
                      (id, user_id, hash, expires_at, last_used_at, user_agent, ip_address, created_at)
@@ -54,7 +54,7 @@ impl SessionStore for PgStores {
             .bind(&session.user_agent)
             .bind(&session.ip_address)
             .bind(Instant(session.created_at))
-            .execute(&self.pool)
+            .execute(connection)
             .await?;
             Ok(())
         })
@@ -69,7 +69,7 @@ impl SessionStore for PgStores {
             #[sqlx(flatten)]
             user: UserRow,
         }
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<Row> = sqlx::query_as(
                 "SELECT s.id, s.user_id AS owner_id, s.expires_at, s.last_used_at, s.user_agent,
                         s.ip_address, s.created_at,
@@ -79,7 +79,7 @@ impl SessionStore for PgStores {
                  WHERE s.hash = $1",
             )
             .bind(&hash[..])
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             let Some(row) = row else { return Ok(None) };
             Ok(Some((row.session.into(), row.user.try_into()?)))
@@ -88,7 +88,7 @@ impl SessionStore for PgStores {
     }
 
     async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<SessionRow> = sqlx::query_as(
                 "SELECT id, user_id AS owner_id, expires_at, last_used_at, user_agent, ip_address, created_at
                  FROM sessions WHERE user_id = $1 AND expires_at > $2
@@ -96,7 +96,7 @@ impl SessionStore for PgStores {
             )
             .bind(user.as_uuid())
             .bind(Instant(now))
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             Ok(rows.into_iter().map(Session::from).collect())
         })
@@ -104,12 +104,12 @@ impl SessionStore for PgStores {
     }
 
     async fn touch(&self, id: SessionId, at: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             sqlx::query("UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1")
                 .bind(id.as_uuid())
                 .bind(Instant(at))
                 .bind(Instant(expires_at))
-                .execute(&self.pool)
+                .execute(connection)
                 .await?;
             Ok(())
         })
@@ -117,11 +117,11 @@ impl SessionStore for PgStores {
     }
 
     async fn delete(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let deleted = sqlx::query("DELETE FROM sessions WHERE id = $1 AND user_id = $2")
                 .bind(id.as_uuid())
                 .bind(user.as_uuid())
-                .execute(&self.pool)
+                .execute(connection)
                 .await?;
             Ok(deleted.rows_affected() > 0)
         })
@@ -129,10 +129,10 @@ impl SessionStore for PgStores {
     }
 
     async fn delete_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let deleted = sqlx::query("DELETE FROM sessions WHERE expires_at < $1")
                 .bind(Instant(now))
-                .execute(&self.pool)
+                .execute(connection)
                 .await?;
             Ok(deleted.rows_affected())
         })

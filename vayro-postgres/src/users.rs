@@ -1,7 +1,7 @@
 //! Accounts.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::access::Role;
 use vayro_core::account::{Email, NewUser, Plan, User, UserPatch, Workspace};
@@ -120,8 +120,8 @@ impl UserStore for PgStores {
         workspace: &Workspace,
         context: &ChangeContext,
     ) -> Result<User, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let user = insert(&mut tx, &new, context).await?;
             workspaces::insert(&mut tx, workspace).await?;
             workspaces::insert_member(&mut tx, workspace.id, user.id, Role::Owner, context.at).await?;
@@ -140,13 +140,13 @@ impl UserStore for PgStores {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<UserRow> = sqlx::query_as(
                 "SELECT id AS user_id, email, plan, is_operator, disabled_at, created_at AS user_created_at
                  FROM users WHERE id = $1",
             )
             .bind(id.as_uuid())
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             Ok(row.map(User::try_from).transpose()?)
         })
@@ -154,14 +154,14 @@ impl UserStore for PgStores {
     }
 
     async fn find_by_email(&self, email: &Email) -> Result<Option<(User, String)>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<SecretRow> = sqlx::query_as(
                 "SELECT id AS user_id, email, plan, is_operator, disabled_at, created_at AS user_created_at,
                         password_hash
                  FROM users WHERE email = $1",
             )
             .bind(email.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             let Some(row) = row else { return Ok(None) };
             Ok(Some((User::try_from(row.user)?, row.password_hash)))
@@ -170,13 +170,13 @@ impl UserStore for PgStores {
     }
 
     async fn list(&self, max: u16) -> Result<Vec<User>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<UserRow> = sqlx::query_as(
                 "SELECT id AS user_id, email, plan, is_operator, disabled_at, created_at AS user_created_at
                  FROM users ORDER BY created_at, id LIMIT $1",
             )
             .bind(i64::from(max))
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             Ok(rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?)
         })
@@ -189,8 +189,8 @@ impl UserStore for PgStores {
         patch: &UserPatch,
         context: &ChangeContext,
     ) -> Result<Option<User>, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let Some((before, old_hash)) = lock(&mut tx, id).await? else { return Ok(None) };
             let after = User {
                 plan: patch.plan.unwrap_or(before.plan),
@@ -225,8 +225,8 @@ impl UserStore for PgStores {
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        self.within(async {
-            let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&self.pool).await?;
+        self.within(async |connection| {
+            let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(connection).await?;
             Ok(count.unsigned_abs())
         })
         .await

@@ -1,7 +1,7 @@
 //! Workspaces and their members.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::access::Role;
 use vayro_core::account::{Email, Member, MemberChange, Plan, Workspace};
@@ -163,8 +163,8 @@ impl WorkspaceStore for PgStores {
         owner: UserId,
         context: &ChangeContext,
     ) -> Result<(), StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             insert(&mut tx, new).await?;
             insert_member(&mut tx, new.id, owner, Role::Owner, context.at).await?;
             let change = Change {
@@ -181,11 +181,11 @@ impl WorkspaceStore for PgStores {
     }
 
     async fn find(&self, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let row: Option<WorkspaceRow> =
                 sqlx::query_as("SELECT id, name, created_at FROM workspaces WHERE id = $1")
                     .bind(id.as_uuid())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(connection)
                     .await?;
             Ok(row.map(Workspace::from))
         })
@@ -199,7 +199,7 @@ impl WorkspaceStore for PgStores {
             workspace: WorkspaceRow,
             role: String,
         }
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<Row> = sqlx::query_as(
                 "SELECT w.id, w.name, w.created_at, m.role
                  FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
@@ -207,7 +207,7 @@ impl WorkspaceStore for PgStores {
                  ORDER BY w.created_at, w.id",
             )
             .bind(user.as_uuid())
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             let read = |row: Row| Ok::<_, StoreError>((row.workspace.into(), role(&row.role)?));
             Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
@@ -216,12 +216,12 @@ impl WorkspaceStore for PgStores {
     }
 
     async fn role(&self, workspace: WorkspaceId, user: UserId) -> Result<Option<Role>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let name: Option<String> =
                 sqlx::query_scalar("SELECT role FROM memberships WHERE workspace_id = $1 AND user_id = $2")
                     .bind(workspace.as_uuid())
                     .bind(user.as_uuid())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(connection)
                     .await?;
             Ok(name.map(|name| role(&name)).transpose()?)
         })
@@ -234,8 +234,8 @@ impl WorkspaceStore for PgStores {
         name: &str,
         context: &ChangeContext,
     ) -> Result<Option<Workspace>, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             let Some(before) = lock(&mut tx, id).await? else { return Ok(None) };
             if before.name == name {
                 return Ok(Some(before));
@@ -261,7 +261,7 @@ impl WorkspaceStore for PgStores {
     }
 
     async fn members(&self, id: WorkspaceId) -> Result<Vec<Member>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let rows: Vec<MemberRow> = sqlx::query_as(
                 "SELECT m.user_id, u.email, m.role, m.created_at
                  FROM memberships m JOIN users u ON u.id = m.user_id
@@ -269,7 +269,7 @@ impl WorkspaceStore for PgStores {
                  ORDER BY m.created_at, m.user_id",
             )
             .bind(id.as_uuid())
-            .fetch_all(&self.pool)
+            .fetch_all(connection)
             .await?;
             Ok(rows.into_iter().map(Member::try_from).collect::<Result<_, _>>()?)
         })
@@ -283,8 +283,8 @@ impl WorkspaceStore for PgStores {
         role: Role,
         context: &ChangeContext,
     ) -> Result<MemberChange, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             if lock(&mut tx, id).await?.is_none() {
                 return Ok(MemberChange::Missing);
             }
@@ -324,8 +324,8 @@ impl WorkspaceStore for PgStores {
         user: UserId,
         context: &ChangeContext,
     ) -> Result<MemberChange, StoreError> {
-        self.within(async {
-            let mut tx = self.pool.begin().await?;
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
             if lock(&mut tx, id).await?.is_none() {
                 return Ok(MemberChange::Missing);
             }
@@ -357,7 +357,7 @@ impl WorkspaceStore for PgStores {
     }
 
     async fn plan(&self, id: WorkspaceId) -> Result<Option<Plan>, StoreError> {
-        self.within(async {
+        self.within(async |connection| {
             let name: Option<String> = sqlx::query_scalar(
                 "SELECT u.plan
                  FROM memberships m JOIN users u ON u.id = m.user_id
@@ -367,7 +367,7 @@ impl WorkspaceStore for PgStores {
             )
             .bind(id.as_uuid())
             .bind(Role::Owner.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(connection)
             .await?;
             Ok(name.map(|name| Plan::from_name(&name).ok_or_else(|| bad("users.plan"))).transpose()?)
         })
