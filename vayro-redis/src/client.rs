@@ -1,6 +1,7 @@
 //! The way to Redis that everything else shares.
 
 use std::fmt;
+use std::time::Duration;
 
 use redis::RedisError;
 use tokio::runtime::Handle;
@@ -21,10 +22,10 @@ pub struct RedisClient {
     pub(crate) dialer: Dialer,
     /// For look-ups, which must not wait behind anything slow.
     pub(crate) lookups: Lane,
-    /// For clicks on their way in.
-    pub(crate) clicks: Lane,
-    /// For everything else.
+    /// For everything that neither blocks nor is in a hurry.
     pub(crate) commands: Lane,
+    /// Longest time for an answer.
+    pub(crate) response_timeout: Duration,
 }
 
 /// Why Redis cannot be used.
@@ -70,8 +71,8 @@ impl RedisClient {
         let dialer = Dialer::new(config, Handle::current()).map_err(ConnectError::Address)?;
         Ok(Self {
             lookups: Lane::new(dialer.clone(), config.lookup_timeout),
-            clicks: Lane::new(dialer.clone(), config.response_timeout),
             commands: Lane::new(dialer.clone(), config.response_timeout),
+            response_timeout: config.response_timeout,
             dialer,
         })
     }

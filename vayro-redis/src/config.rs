@@ -9,6 +9,9 @@ use secrecy::SecretString;
 pub struct RedisConfig {
     /// `redis://`, `rediss://` (TLS) or `unix://` address; secret, because it may carry a password.
     pub url: SecretString,
+    /// Certificates, in PEM, of the authorities that may vouch for a `rediss://` server; `None` means those
+    /// of the system.
+    pub root_certificates: Option<Vec<u8>>,
     /// Longest time to make a connection, sign-in included.
     pub connect_timeout: Duration,
     /// Longest time for the answer to a command, except where a shorter one is named here.
@@ -22,6 +25,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
+            root_certificates: None,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(2),
             lookup_timeout: Duration::from_millis(50),

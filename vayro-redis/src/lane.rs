@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, Value};
 
-use crate::backoff;
-use crate::dial::Dialer;
+use crate::backoff::Backoff;
+use crate::dial::{Dialer, away};
 
 /// One connection that many callers use at the same time. A caller waits at most the response timeout for
 /// it and as long again for the answer. Never for commands that block: they would hold up everybody else.
@@ -29,10 +29,7 @@ struct Slot {
     connection: Option<MultiplexedConnection>,
     /// Counts connections, so that a late failure of an old one does not end its successor.
     generation: u64,
-    /// Dials that failed in a row.
-    failures: u32,
-    /// Nobody dials before this instant.
-    not_before: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Lane {
@@ -96,8 +93,7 @@ impl Lane {
     /// Drops the connection if the result says that it is of no use anymore.
     fn judge<T>(&self, generation: u64, result: &RedisResult<T>) {
         let Err(error) = result else { return };
-        // A read-only server was demoted; dialing again finds its successor.
-        if error.is_unrecoverable_error() || error.is_timeout() || error.code() == Some("READONLY") {
+        if error.is_unrecoverable_error() || error.is_timeout() || is_demoted(error) {
             let mut slot = self.0.slot.lock();
             if slot.generation == generation && slot.connection.take().is_some() {
                 tracing::warn!(error = error as &dyn std::error::Error, "dropped a connection to Redis");
@@ -117,23 +113,20 @@ impl Shared {
         if let Some(found) = self.current() {
             return Ok(found);
         }
-        if self.slot.lock().not_before.is_some_and(|at| Instant::now() < at) {
+        if self.slot.lock().backoff.wait(Instant::now()).is_some() {
             return Err(away("Redis did not answer a moment ago"));
         }
         let result = self.dialer.dial(self.response_timeout).await;
         let mut slot = self.slot.lock();
+        let is_first_failure = slot.backoff.note(result.is_ok(), Instant::now());
         match result {
             Ok(connection) => {
                 slot.generation += 1;
-                slot.failures = 0;
-                slot.not_before = None;
                 slot.connection = Some(connection.clone());
                 Ok((connection, slot.generation))
             }
             Err(error) => {
-                slot.failures = slot.failures.saturating_add(1);
-                slot.not_before = Some(Instant::now() + backoff::pause(slot.failures));
-                if slot.failures == 1 {
+                if is_first_failure {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot connect to Redis");
                 }
                 Err(error)
@@ -142,6 +135,7 @@ impl Shared {
     }
 }
 
-fn away(why: &'static str) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::NotConnected, why).into()
+/// Tells whether the server is read-only because another took its place; dialing again finds that one.
+pub(crate) fn is_demoted(error: &RedisError) -> bool {
+    error.code() == Some("READONLY")
 }

@@ -23,6 +23,7 @@ mod scripts;
 mod sink;
 mod stream;
 mod units;
+mod wire;
 
 pub use client::{ConnectError, RedisClient, ServerFacts};
 pub use config::RedisConfig;

@@ -7,11 +7,12 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 
-use crate::backoff;
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Slot};
 use crate::entry::{self, Entry};
+use crate::lane::is_demoted;
 use crate::names;
 use crate::units::millis;
+use crate::wire::{Request, Wire};
 
 /// Time the server has to answer beyond the wait it was asked for.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
@@ -22,73 +23,87 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Reader {
     dialer: Dialer,
     consumer: String,
-    state: Mutex<State>,
+    slot: Mutex<Slot<Connection>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Absent while a command is out: if its caller vanishes, so does the connection, and the answer
-    /// cannot reach the next caller.
-    connection: Option<MultiplexedConnection>,
-    failures: u32,
-    not_before: Option<Instant>,
+#[derive(Debug)]
+enum Connection {
+    Wire(Wire),
+    /// Where a bare connection cannot reach.
+    Full(MultiplexedConnection),
 }
 
 impl Reader {
     pub(super) fn new(dialer: Dialer, consumer: String) -> Self {
-        Self { dialer, consumer, state: Mutex::default() }
+        Self { dialer, consumer, slot: Mutex::default() }
     }
 
-    /// Hands out new entries. Calls at the same time take turns; one that gets none within its wait
-    /// returns nothing.
+    /// Hands out new entries. Calls at the same time take turns; one whose turn does not come within its
+    /// wait returns nothing.
     pub(super) async fn read(&self, max: NonZeroUsize, wait: Duration) -> RedisResult<Vec<Entry>> {
         let wait = wait.min(WAIT_MAX);
         let asked = Instant::now();
-        let Ok(mut state) = tokio::time::timeout(wait, self.state.lock()).await else {
+        let Ok(mut slot) = tokio::time::timeout(wait, self.slot.lock()).await else {
             return Ok(Vec::new());
         };
-        let mut connection = match state.connection.take() {
-            Some(connection) => connection,
-            None => self.dial(&mut state).await?,
-        };
-        let left = wait.saturating_sub(asked.elapsed());
-        connection.set_response_timeout(left + ANSWER_MARGIN);
-        let reply = connection.send_packed_command(&self.command(max, left)).await?;
-        let result = match reply {
-            Value::ServerError(error) => Err(RedisError::from(error)),
-            reply => entry::read_reply(reply).map_err(|error| std::io::Error::other(error).into()),
-        };
-        // A read-only server was demoted; dialing again finds its successor.
-        if result.as_ref().err().and_then(RedisError::code) != Some("READONLY") {
-            state.connection = Some(connection);
-        }
-        result
-    }
-
-    fn command(&self, max: NonZeroUsize, wait: Duration) -> redis::Cmd {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(names::GROUP).arg(&self.consumer).arg("COUNT").arg(max.get());
-        // `BLOCK 0` would wait for ever.
-        if millis(wait) > 0 {
-            command.arg("BLOCK").arg(millis(wait));
-        }
-        command.arg("STREAMS").arg(names::CLICKS).arg(">");
-        command
-    }
-
-    async fn dial(&self, state: &mut State) -> RedisResult<MultiplexedConnection> {
-        if let Some(pause) = state.not_before.and_then(|at| at.checked_duration_since(Instant::now())) {
+        if let Some(pause) = slot.pause() {
+            // A worker that asks again at once would otherwise spin.
             tokio::time::sleep(pause).await;
         }
-        let dialer = self.dialer.clone();
-        let dial = self.dialer.runtime().spawn(async move { dialer.dial(ANSWER_MARGIN).await });
-        let result = dial.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
-        if result.is_ok() {
-            (state.failures, state.not_before) = (0, None);
-        } else {
-            state.failures = state.failures.saturating_add(1);
-            state.not_before = Some(Instant::now() + backoff::pause(state.failures));
+        let mut connection = slot.take(self.dial()).await?;
+        let wait = wait.saturating_sub(asked.elapsed());
+        let ask = connection.ask(self.words(max, wait), wait + ANSWER_MARGIN);
+        let answer =
+            tokio::time::timeout(wait + ANSWER_MARGIN, ask).await.map_err(std::io::Error::from)??;
+        if !answer.as_ref().is_err_and(is_demoted) {
+            slot.put(connection);
         }
-        result
+        answer
+    }
+
+    async fn dial(&self) -> RedisResult<Connection> {
+        if self.dialer.has_wire() {
+            self.dialer.dial_wire().await.map(Connection::Wire)
+        } else {
+            self.dialer.dial_blocking().await.map(Connection::Full)
+        }
+    }
+
+    fn words(&self, max: NonZeroUsize, wait: Duration) -> Vec<String> {
+        let mut words = vec!["XREADGROUP", "GROUP", names::GROUP, &self.consumer, "COUNT"];
+        let (max, wait) = (max.to_string(), millis(wait).to_string());
+        words.push(&max);
+        // `BLOCK 0` would wait for ever.
+        if wait != "0" {
+            words.extend(["BLOCK", &wait]);
+        }
+        words.extend(["STREAMS", names::CLICKS, ">"]);
+        words.into_iter().map(str::to_owned).collect()
+    }
+}
+
+impl Connection {
+    /// Asks for entries. The outer error ends the connection, the inner one is the server's answer.
+    async fn ask(&mut self, words: Vec<String>, timeout: Duration) -> RedisResult<RedisResult<Vec<Entry>>> {
+        match self {
+            Self::Wire(wire) => {
+                let mut request = Request::default();
+                request.command(words.len());
+                for word in &words {
+                    request.value(word);
+                }
+                wire.send(&request).await?;
+                Ok(wire.entries().await?.map_err(RedisError::from))
+            }
+            Self::Full(connection) => {
+                let mut command = redis::Cmd::new();
+                command.arg(&words);
+                connection.set_response_timeout(timeout);
+                match connection.send_packed_command(&command).await? {
+                    Value::ServerError(error) => Ok(Err(error.into())),
+                    reply => Ok(Ok(entry::read_reply(reply).map_err(std::io::Error::other)?)),
+                }
+            }
+        }
     }
 }

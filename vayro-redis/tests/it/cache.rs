@@ -209,7 +209,9 @@ async fn nonsense_under_a_key_is_replaced() {
 
 #[tokio::test]
 async fn an_emptied_server_is_filled_again() {
-    let (client, mut cli) = setting().await;
+    // Its own server: scripts are shared by all numbered databases.
+    let server = vayro_testing::redis::server().await;
+    let (client, mut cli) = (support::connect(&server.url).await, support::cli(&server.url).await);
     let database = Database::with(&key("abc"), link("https://example.com/", 1));
     let lookup = RedisLookup::new(&client, database.clone());
     for asked in 1..=3 {
