@@ -38,6 +38,8 @@ pub struct Cli {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "server")]
+    Up(Box<commands::up::UpArgs>),
     #[command(subcommand)]
     Link(commands::link::LinkCommand),
     Stats(Box<commands::stats::StatsArgs>),
@@ -60,6 +62,9 @@ pub enum Command {
     #[cfg(feature = "server")]
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Geoip(commands::geoip::GeoipCommand),
     Completions(commands::completions::CompletionsArgs),
     Man(commands::man::ManArgs),
 }
@@ -67,6 +72,12 @@ pub enum Command {
 impl Command {
     /// Runs the command. Ctrl-C ends client commands at once; servers stop gracefully by themselves.
     pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
+        #[cfg(feature = "server")]
+        let command = match self {
+            Self::Up(args) => return commands::up::run(ui, context, *args).await,
+            other => other,
+        };
+        #[cfg(not(feature = "server"))]
         let command = self;
         tokio::select! {
             result = command.run_client(ui, context) => result,
@@ -76,6 +87,8 @@ impl Command {
 
     async fn run_client(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
         match self {
+            #[cfg(feature = "server")]
+            Self::Up(_) => Ok(()),
             Self::Link(command) => command.run(ui, context).await,
             Self::Stats(args) => commands::stats::run(ui, context, *args).await,
             Self::Demo(args) => commands::demo::run(ui, context, args).await,
@@ -91,6 +104,8 @@ impl Command {
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
             #[cfg(feature = "server")]
             Self::Config(command) => command.run(ui, context),
+            #[cfg(feature = "server")]
+            Self::Geoip(command) => command.run(ui, context),
             Self::Completions(args) => commands::completions::run(ui, context, args),
             Self::Man(args) => commands::man::run(ui, context, args),
         }

@@ -6,6 +6,8 @@ pub mod config;
 pub mod demo;
 pub mod dlq;
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod geoip;
 pub mod key;
 pub mod link;
 pub mod login;
@@ -15,5 +17,7 @@ pub mod man;
 pub mod migrate;
 pub mod stats;
 pub mod stream;
+#[cfg(feature = "server")]
+pub mod up;
 pub mod user;
 pub mod whoami;

@@ -187,6 +187,7 @@ mod tests {
             api_url: "http://one.example".to_owned(),
             api_key: "vayro_one".to_owned().into(),
             key_id: None,
+            data_dir: None,
         };
         ProfileFile::load(&environment).unwrap().set(DEFAULT_PROFILE, profile).unwrap();
         let globals = GlobalArgs { api_url: api_url.map(str::to_owned), ..GlobalArgs::default() };

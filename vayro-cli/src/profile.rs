@@ -29,6 +29,9 @@ pub struct Profile {
     /// The key's id, so that `vayro logout` can revoke a key that `vayro login` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
+    /// For an instance of this machine, its data: `vayro up` finds the profile by it when a port changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
 }
 
 fn expose<S: Serializer>(key: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
@@ -96,6 +99,15 @@ impl ProfileFile {
         self.save()
     }
 
+    /// Lets `change` look at every profile and writes the file if it changed any.
+    pub fn update(&mut self, mut change: impl FnMut(&mut Profile) -> bool) -> Result<(), CommandError> {
+        let mut has_changed = false;
+        for profile in self.content.profiles.values_mut() {
+            has_changed |= change(profile);
+        }
+        if has_changed { self.save() } else { Ok(()) }
+    }
+
     /// Removes a profile and writes the file; returns what was removed.
     pub fn remove(&mut self, name: &str) -> Result<Option<Profile>, CommandError> {
         let removed = self.content.profiles.remove(name);
@@ -156,7 +168,12 @@ mod tests {
     }
 
     fn profile(key: &str) -> Profile {
-        Profile { api_url: "http://127.0.0.1:8081".to_owned(), api_key: key.to_owned().into(), key_id: None }
+        Profile {
+            api_url: "http://127.0.0.1:8081".to_owned(),
+            api_key: key.to_owned().into(),
+            key_id: None,
+            data_dir: None,
+        }
     }
 
     #[test]

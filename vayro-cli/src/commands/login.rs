@@ -24,6 +24,10 @@ pub struct LoginArgs {
     #[arg(long, short)]
     email: Option<Email>,
 
+    /// Address of the API to sign in to, like `--api-url`
+    #[arg(long = "api", value_name = "URL")]
+    api: Option<String>,
+
     /// Sign in with an API key instead of a password
     #[arg(long, conflicts_with = "email")]
     with_key: bool,
@@ -31,7 +35,10 @@ pub struct LoginArgs {
 
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: LoginArgs) -> Result<(), CommandError> {
-    let address = context.api_address()?;
+    let address = match args.api {
+        Some(address) => address,
+        None => context.api_address()?,
+    };
     let profile = if args.with_key {
         with_key(ui, context, address).await?
     } else {
@@ -60,7 +67,7 @@ async fn with_key(ui: &mut Ui, context: &Context, address: String) -> Result<Pro
         return Err(CommandError::usage("there is no key on stdin")
             .hint("pipe it in, or set VAYRO_API_KEY; `vayro key create` makes one"));
     }
-    Ok(Profile { api_url: address, api_key: key, key_id: None })
+    Ok(Profile { api_url: address, api_key: key, key_id: None, data_dir: None })
 }
 
 /// Signs in as a browser would, makes a key, and ends the session.
@@ -96,7 +103,12 @@ async fn with_password(ui: &mut Ui, address: String, email: Option<Email>) -> Re
     if let Err(error) = ended {
         ui.warn(&format!("the session could not be ended ({error}); it ends by itself"));
     }
-    Ok(Profile { api_url: address, api_key: created.key.into(), key_id: Some(created.details.id) })
+    Ok(Profile {
+        api_url: address,
+        api_key: created.key.into(),
+        key_id: Some(created.details.id),
+        data_dir: None,
+    })
 }
 
 /// Names the key after this machine, so that its owner recognizes it in a list.

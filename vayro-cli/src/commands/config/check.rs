@@ -4,7 +4,8 @@ use clap::Args;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::server::config::{CommonSettings, ConfigArgs, checked};
+use crate::server::config::{ConfigArgs, checked};
+use crate::server::settings::ServerSettings;
 use crate::ui::Ui;
 
 /// Check the configuration and report every mistake
@@ -19,7 +20,7 @@ pub struct CheckArgs {
 /// Runs the command.
 pub fn run(ui: &mut Ui, context: &Context, args: CheckArgs) -> Result<(), CommandError> {
     let layers = args.config.layers(context, &[])?;
-    checked(&layers, CommonSettings::read)?;
+    checked(&layers, ServerSettings::read)?;
     let changed = layers.show().iter().filter(|setting| !setting.is_default).count();
     if ui.is_json() {
         ui.json(&serde_json::json!({ "mistakes": [], "changed": changed }))?;

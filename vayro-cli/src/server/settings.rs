@@ -1,0 +1,34 @@
+//! The settings of a process that plays every role.
+
+use vayro_api::ApiSettings;
+use vayro_backends::config::{ConfigErrors, Layers};
+use vayro_edge::EdgeSettings;
+use vayro_worker::WorkerSettings;
+
+use super::config::CommonSettings;
+
+/// Settings of every role.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// What every role needs.
+    pub common: CommonSettings,
+    /// The edge's.
+    pub edge: EdgeSettings,
+    /// The API's.
+    pub api: ApiSettings,
+    /// The worker's.
+    pub worker: WorkerSettings,
+}
+
+impl ServerSettings {
+    /// Reads every section; mistakes go to `errors`, and then the result is `None`.
+    pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
+        let common = CommonSettings::read(layers, errors);
+        let worker = WorkerSettings::read(layers, errors);
+        let edge = EdgeSettings::read(layers, errors);
+        // The API cannot be read without the addresses of the instance.
+        let common = common?;
+        let api = ApiSettings::read(&common.instance, layers, errors);
+        Some(Self { common, edge: edge?, api: api?, worker: worker? })
+    }
+}
