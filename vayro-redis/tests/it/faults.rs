@@ -1,8 +1,12 @@
 //! Servers that freeze, die, fill up or turn read-only.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use vayro_core::change::LinkChange;
 use vayro_core::click::Click;
 use vayro_core::ids::ClickId;
@@ -48,6 +52,43 @@ async fn lookups_pass_over_a_frozen_server() {
     lookups_go_on(&lookup, &database).await;
     server.resume();
     cache_answers(&lookup, &database).await;
+}
+
+/// A server that lets everybody in and answers no question; returns its address and counts the questions.
+async fn mute_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let url = format!("redis://{}/", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = socket.read(&mut bytes).await {
+                    let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
+                    count.fetch_add(text.matches("GETEX").count(), Ordering::SeqCst);
+                    let greetings = text.matches("SETINFO").count();
+                    if socket.write_all("+OK\r\n".repeat(greetings).as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_asked_ever_less() {
+    let (url, asked) = mute_server().await;
+    let client = RedisClient::open(&RedisConfig::new(url)).expect("an address");
+    let lookup = RedisLookup::new(&client, Database::with(&key("abc"), link("https://example.com/", 1)));
+    for _ in 0..60 {
+        assert!(lookup.lookup(&key("abc")).await.expect("an answer").is_some());
+    }
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((1..30).contains(&asked), "{asked} of 60 visitors waited for it");
 }
 
 #[tokio::test]
