@@ -7,7 +7,7 @@ use log::LevelFilter;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use vayro_core::ports::{BoxError, StoreError};
 
 use crate::error::{Failure, is_temporary, store_error};
@@ -18,6 +18,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a connection coming back to the pool may take to prove that it works.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that lay idle longer than this is tested before it is used: the server may have gone
+/// meanwhile. On a busy pool the test would double the way of every short query.
+const TEST_AFTER_IDLE: Duration = Duration::from_millis(200);
 /// What a unit of work of several statements may take beyond the longest statement and the wait for a connection.
 const WORK_SLACK: Duration = Duration::from_secs(5);
 /// Statements slower than this are logged, without their parameters.
@@ -162,11 +165,19 @@ fn pool(config: &PostgresConfig, connect: PgConnectOptions) -> PgPool {
                 .map(drop)
             })
         })
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < TEST_AFTER_IDLE {
+                    return Ok(true);
+                }
+                connection.ping().await.map(|()| true)
+            })
+        })
         .after_release(|connection, _| {
             Box::pin(async move {
                 // The pool's own test has no limit: a connection to a server that went silent would
                 // keep its place in the pool for ever.
-                use sqlx::Connection as _;
                 match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
                     Ok(outcome) => outcome.map(|()| true),
                     Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())),

@@ -435,10 +435,10 @@ pub async fn all_filters_must_hold(stores: &Stores) {
     }
 }
 
-/// `firefox` is not `Firefox`, and wildcards mean themselves.
+/// `firefox` is not `Firefox`, wildcards mean themselves, and a NUL is in no stored text.
 pub async fn filters_are_exact_about_case(stores: &Stores) {
     let owner = three_countries(stores).await;
-    for value in ["firefox", "Fire%", "Firefo_", " Firefox", "Firefox "] {
+    for value in ["firefox", "Fire%", "Firefo_", " Firefox", "Firefox ", "Firefox\0"] {
         let filters = vec![filter(Dimension::Browser, &[value], false)];
         assert_eq!(filtered(stores, &owner, filters).await, 0, "{value}");
     }

@@ -295,6 +295,12 @@ async fn a_dropped_write_harms_nobody() {
                 tokio::task::yield_now().await;
             }
         }
+        // A statement of its own is committed at once: no transaction was left open.
+        let day = at(expected * 86_400);
+        narrow.visitor_salt(day, [1; 16], day).await.expect("the only connection works");
+        let salts: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM visitor_salts").fetch_one(&sql).await.expect("answers");
+        assert_eq!(salts, expected / 500 + 1);
         let again = narrow.write(&rows).await.expect("the only connection works");
         assert_eq!(again.inserted + again.duplicates, 500);
         assert!(again.inserted == 0 || again.inserted == 500, "{again:?}");
