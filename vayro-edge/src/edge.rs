@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use vayro_backends::Backends;
 use vayro_core::host::Host;
 use vayro_core::ports::{ClickSink, DomainStore, EdgeReports, InvalidationFeed, LinkLookup};
 
@@ -53,8 +54,27 @@ pub struct EdgeDeps {
     pub reports: Arc<dyn EdgeReports>,
     /// The domains.
     pub domains: Arc<dyn DomainStore>,
+    /// The host of the default domain.
+    pub default_host: Host,
     /// The time.
     pub clock: Clock,
+}
+
+impl EdgeDeps {
+    /// Takes what an edge needs from `backends`, which must be connected for
+    /// [`Roles::EDGE`](vayro_backends::Roles::EDGE).
+    pub fn from_backends(backends: &Backends, default_host: Host) -> Self {
+        Self {
+            name: Arc::clone(&backends.name),
+            lookup: Arc::clone(&backends.lookup),
+            feed: backends.invalidations(),
+            sink: Arc::clone(&backends.sink),
+            reports: Arc::clone(&backends.reports),
+            domains: Arc::clone(&backends.domains),
+            default_host,
+            clock: Arc::new(vayro_backends::clock::now),
+        }
+    }
 }
 
 /// Why an edge cannot start.
@@ -127,14 +147,14 @@ impl Edge {
     /// Outside a tokio runtime.
     pub async fn bind(mut settings: EdgeSettings, deps: EdgeDeps) -> Result<Self, BindError> {
         let certificates = Certificates::load(settings.certificates.clone())?;
-        let tls = if settings.listen_tls.is_empty() {
+        let tls = if settings.tls_listen.is_empty() {
             None
         } else if settings.certificates.is_empty() {
             return Err(BindError::NoCertificate);
         } else {
             Some(Arc::new(Acceptor::from_server_config(Arc::new(certificates.server_config()?))))
         };
-        settings.connections = raise_descriptor_limit(settings.connections);
+        settings.connections_max = raise_descriptor_limit(settings.connections_max);
         let (listeners, admin, addresses) = listen_all(&settings).await?;
 
         let upstreams: Vec<(Host, Arc<Upstream>)> = settings
@@ -142,7 +162,8 @@ impl Edge {
             .iter()
             .map(|upstream| (upstream.host.clone(), Arc::new(Upstream::new(upstream))))
             .collect();
-        let routes = Routes::new(settings.default_hosts.clone(), upstreams.clone(), settings.unknown_host);
+        let default_hosts = std::iter::once(deps.default_host).chain(settings.default_hosts.clone());
+        let routes = Routes::new(default_hosts.collect(), upstreams.clone(), settings.unknown_host);
         let upstreams: Vec<_> = upstreams.into_iter().map(|(_, upstream)| upstream).collect();
         let runtime = Handle::current();
         let metrics = Arc::new(Metrics::default());
@@ -167,7 +188,10 @@ impl Edge {
                 .as_ref()
                 .map(|target| HeaderValue::from_str(target.as_str()).expect("targets are visible ASCII")),
             certificates,
-            connections: ConnectionLimits::new(settings.connections, settings.connections_per_address),
+            connections: ConnectionLimits::new(
+                settings.connections_max,
+                settings.connections_per_address_max,
+            ),
             metrics,
             draining: watch::Sender::new(false),
             is_feed_connected: AtomicBool::new(deps.feed.is_connected()),
@@ -341,12 +365,12 @@ async fn listen_all(
 ) -> Result<(Vec<Listener>, Option<TcpListener>, EdgeAddresses), BindError> {
     let mut listeners = Vec::new();
     let wanted = settings.listen.iter().map(|address| (address, false));
-    for (address, is_tls) in wanted.chain(settings.listen_tls.iter().map(|address| (address, true))) {
+    for (address, is_tls) in wanted.chain(settings.tls_listen.iter().map(|address| (address, true))) {
         let listener =
             listen(*address, is_tls).map_err(|source| BindError::Listen { address: *address, source })?;
         listeners.push(listener);
     }
-    let admin = match settings.admin_listen {
+    let admin = match settings.admin {
         None => None,
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -366,7 +390,7 @@ fn cache_options(settings: &EdgeSettings) -> CacheOptions {
     let permanent = format!("private, max-age={}", settings.permanent_max_age.as_secs());
     CacheOptions {
         size_max: settings.cache_size,
-        absent_max: settings.absent_len,
+        absent_max: settings.absent_max,
         absent_for: settings.absent_for,
         lifetimes: Lifetimes {
             fresh: settings.cache_fresh,

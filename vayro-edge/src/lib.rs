@@ -30,6 +30,7 @@ mod upstream;
 mod visitor;
 
 pub mod admin;
+pub mod process;
 
 pub use edge::{BindError, Edge, EdgeAddresses, EdgeDeps, RunError};
 pub use settings::{CertificateSettings, EdgeSettings, UnknownHost, UpstreamSettings};

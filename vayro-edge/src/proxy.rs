@@ -49,7 +49,7 @@ impl EdgeProxy {
         let host = authority(session.req_header()).and_then(|authority| normal_host(authority, &mut buffer));
         let peer = peer_ip(session);
         if let Some(host) = host
-            && shared.settings.https_redirect
+            && shared.settings.redirect_to_https
             && shared.certificates.covers(host)
             && !is_https(shared, session, peer)
         {

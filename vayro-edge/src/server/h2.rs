@@ -41,7 +41,7 @@ pub(crate) fn options(settings: &EdgeSettings) -> H2Options {
     // Built on Pingora's defaults: those of the h2 crate allow 16 MiB of headers and any number of streams.
     let mut options = default_h2_options();
     options.max_header_list_size(u32::try_from(settings.head_size).unwrap_or(u32::MAX));
-    options.max_concurrent_streams(settings.h2_streams);
+    options.max_concurrent_streams(settings.h2_streams_max);
     options
 }
 

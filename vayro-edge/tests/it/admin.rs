@@ -24,7 +24,7 @@ async fn names_of_metrics_are_these() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_answers_beside_the_edge() {
     let edge = TestEdge::start_with(World::new(), |settings| {
-        settings.admin_listen = Some("127.0.0.1:0".parse().expect("valid"));
+        settings.admin = Some("127.0.0.1:0".parse().expect("valid"));
     })
     .await;
     let mut client = Client::connect(edge.addresses.admin.expect("asked for")).await;

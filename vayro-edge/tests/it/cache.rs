@@ -112,7 +112,7 @@ async fn an_unknown_code_is_remembered_until_it_is_made_or_its_time_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_codes_does_not_push_out_links() {
-    let edge = TestEdge::start_with(World::new(), |settings| settings.absent_len = 50).await;
+    let edge = TestEdge::start_with(World::new(), |settings| settings.absent_max = 50).await;
     edge.world.put("launch", |_| {});
     let mut client = Client::connect(edge.http()).await;
     client.get("/launch").await;

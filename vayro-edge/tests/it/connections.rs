@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::client::Client;
 use crate::world::{TestEdge, World, until};
 
@@ -133,8 +135,8 @@ async fn a_connection_ends_after_its_number_of_requests() {
 async fn too_many_connections_are_closed_at_once() {
     for (total, per_address, limit) in [(2, 500, "total"), (1000, 2, "address")] {
         let edge = TestEdge::start_with(World::new(), |settings| {
-            settings.connections = total;
-            settings.connections_per_address = per_address;
+            settings.connections_max = total;
+            settings.connections_per_address_max = per_address;
         })
         .await;
         edge.world.put("launch", |_| {});
@@ -181,4 +183,19 @@ async fn a_body_that_nobody_wants_ends_the_connection() {
     assert_eq!((answer.status(), answer.header("connection")), (405, Some("close")));
     client.send("hello").await;
     assert!(client.until_closed().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_let_go() {
+    let edge = TestEdge::start_with(World::new(), |settings| {
+        settings.write_timeout = Duration::from_millis(100);
+        settings.requests_per_connection = u32::MAX;
+    })
+    .await;
+    let mut stream = tokio::net::TcpStream::connect(edge.http()).await.expect("edge listens");
+    let requests = "GET /no.such.code HTTP/1.1\r\nHost: vay.ro\r\n\r\n".repeat(100);
+    // Writes until the edge, whose answers nobody takes, closes.
+    let writing = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    assert!(tokio::time::timeout(crate::world::PATIENCE, writing).await.is_ok());
+    until("the place is free", || edge.metric("vayro_edge_connections") < 0.5).await;
 }

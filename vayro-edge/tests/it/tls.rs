@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -38,17 +37,12 @@ impl Certificates {
     }
 
     pub(crate) fn set(&self, settings: &mut EdgeSettings) {
-        settings.listen_tls = vec!["127.0.0.1:0".parse().expect("valid")];
+        settings.tls_listen = vec!["127.0.0.1:0".parse().expect("valid")];
         settings.certificates.clone_from(&self.settings);
     }
 
-    /// Connects as a client that trusts these certificates and nothing else.
-    pub(crate) async fn connect(
-        &self,
-        edge: &TestEdge,
-        name: &str,
-        alpn: &[&[u8]],
-    ) -> Option<TlsStream<TcpStream>> {
+    /// Makes a client that trusts these certificates and nothing else.
+    fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(self.roots.iter().cloned());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -58,10 +52,24 @@ impl Certificates {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let tcp = TcpStream::connect(edge.https()).await.expect("edge listens");
-        let name = ServerName::try_from(name.to_owned()).expect("valid");
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()
+        TlsConnector::from(Arc::new(config))
     }
+
+    /// Connects as a new client.
+    pub(crate) async fn connect(
+        &self,
+        edge: &TestEdge,
+        name: &str,
+        alpn: &[&[u8]],
+    ) -> Option<TlsStream<TcpStream>> {
+        shake_hands(&self.connector(alpn), edge, name).await
+    }
+}
+
+async fn shake_hands(connector: &TlsConnector, edge: &TestEdge, name: &str) -> Option<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(edge.https()).await.expect("edge listens");
+    let name = ServerName::try_from(name.to_owned()).expect("valid");
+    connector.connect(name, tcp).await.ok()
 }
 
 fn write(names: &[&str], certificate: &Path, key: &Path) -> CertificateDer<'static> {
@@ -215,8 +223,28 @@ async fn mistakes_in_certificates_are_found_at_start() {
 
 async fn bind(certificates: Vec<CertificateSettings>) -> vayro_edge::BindError {
     crate::world::bind_error(|settings| {
-        settings.listen_tls = vec!["127.0.0.1:0".parse().expect("valid")];
+        settings.tls_listen = vec!["127.0.0.1:0".parse().expect("valid")];
         settings.certificates = certificates;
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_returning_visitor_resumes_however_many_came_between() {
+    let certificates = Certificates::new(&[&["vay.ro"]]);
+    let edge = start(&certificates).await;
+    edge.world.put("launch", |_| {});
+    let returning = certificates.connector(&[]);
+    let visit = async |connector: &TlsConnector| {
+        let stream = shake_hands(connector, &edge, "vay.ro").await.expect("connects");
+        let kind = stream.get_ref().1.handshake_kind().expect("done");
+        // Tickets come behind the handshake; an answer shows that they are here.
+        assert_eq!(Client::over(stream).get("/launch").await.status(), 302);
+        kind
+    };
+    assert_eq!(visit(&returning).await, HandshakeKind::Full);
+    for _ in 0..300 {
+        visit(&certificates.connector(&[])).await;
+    }
+    assert_eq!(visit(&returning).await, HandshakeKind::Resumed);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
+use vayro_backends::config::Layers;
 use vayro_core::account::Domain;
 use vayro_core::change::{ChangeContext, Invalidation};
 use vayro_core::click::Click;
@@ -24,7 +25,7 @@ use vayro_core::stream::EdgeReport;
 use vayro_core::target::TargetUrl;
 use vayro_core::timestamp::Timestamp;
 use vayro_edge::admin::Observer;
-use vayro_edge::{BindError, Edge, EdgeAddresses, EdgeDeps, EdgeSettings, RunError, UnknownHost};
+use vayro_edge::{BindError, Edge, EdgeAddresses, EdgeDeps, EdgeSettings, RunError};
 
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -378,6 +379,7 @@ fn deps(world: &Arc<World>) -> EdgeDeps {
         sink: Arc::new(Sink(Arc::clone(world))),
         reports: Arc::new(Reports(Arc::clone(world))),
         domains: Arc::new(Domains(Arc::clone(world))),
+        default_host: host("default.example"),
         clock: Arc::new(move || {
             assert!(!clock_world.is_clock_broken.load(Ordering::SeqCst), "told to break");
             clock_world.now()
@@ -395,42 +397,21 @@ pub(crate) async fn bind_error(change: impl FnOnce(&mut EdgeSettings)) -> BindEr
     }
 }
 
+/// The defaults, on ports that the kernel chooses and with limits that no test meets by chance.
 fn settings() -> EdgeSettings {
+    let layers = Layers::load(None, std::iter::empty(), &[]).expect("defaults load");
+    let mut errors = layers.errors();
+    let settings = EdgeSettings::read(&layers, &mut errors).expect("defaults are sound");
     EdgeSettings {
         listen: vec!["127.0.0.1:0".parse().expect("valid")],
-        listen_tls: Vec::new(),
-        admin_listen: None,
+        admin: None,
         threads: 2,
-        certificates: Vec::new(),
         certificate_reload: Duration::from_millis(20),
-        https_redirect: true,
-        https_port: 443,
-        default_hosts: Vec::new(),
-        unknown_host: UnknownHost::Default,
-        root_redirect: None,
-        upstreams: Vec::new(),
-        trusted_proxies: Vec::new(),
-        demo_import: false,
-        permanent_max_age: Duration::from_secs(90),
-        cache_size: 16 << 20,
-        cache_fresh: Duration::from_secs(30),
-        cache_revalidate: Duration::from_secs(60),
         cache_stale: Duration::from_secs(3600),
-        absent_len: 1000,
-        absent_for: Duration::from_secs(10),
-        lookup_timeout: Duration::from_secs(10),
-        click_ring_len: 10_000,
-        click_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(30),
-        head_timeout: Duration::from_secs(10),
-        head_size: 16 << 10,
-        handshake_timeout: Duration::from_secs(10),
-        write_timeout: Duration::from_secs(10),
-        requests_per_connection: 10_000,
-        connections: 1000,
-        connections_per_address: 500,
-        h2_streams: 100,
-        grace: Duration::from_secs(10),
-        flush_timeout: Duration::from_secs(10),
+        lookup_timeout: PATIENCE,
+        head_timeout: PATIENCE,
+        handshake_timeout: PATIENCE,
+        write_timeout: PATIENCE,
+        ..settings
     }
 }
