@@ -4,7 +4,7 @@
 //! connections. Every transaction begins and ends inside one method and has a time limit. What each
 //! method must do is said at the ports in `vayro-core` and held by their contract suites; only what
 //! is peculiar to PostgreSQL is said here. Nothing but this crate and `migrations/postgres` knows
-//! its SQL. Start reading at [`database`], then [`clicks`] for the fast path.
+//! its SQL. Start reading at `database.rs`, then `clicks.rs` for the fast path.
 #![deny(missing_docs)]
 
 mod analytics;
