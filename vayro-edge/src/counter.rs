@@ -3,22 +3,25 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Threads beyond this number share counters and click rings with others.
+/// Threads beyond this number share counters with others.
 const SHARDS: usize = 16;
 
-/// Gives each thread a small number, counted from 0 in order of first use.
-pub(crate) fn thread_number() -> usize {
+/// Returns the number kept in `mine`, taking the next one at the first call.
+pub(crate) fn numbered(mine: &Cell<Option<usize>>, next: &AtomicUsize) -> usize {
+    mine.get().unwrap_or_else(|| {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        mine.set(Some(number));
+        number
+    })
+}
+
+/// Gives each thread that counts a small number.
+fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+        static MINE: Cell<Option<usize>> = const { Cell::new(None) };
     }
-    NUMBER.with(|number| {
-        number.get().unwrap_or_else(|| {
-            let mine = NEXT.fetch_add(1, Ordering::Relaxed);
-            number.set(Some(mine));
-            mine
-        })
-    })
+    MINE.with(|mine| numbered(mine, &NEXT))
 }
 
 /// One shard, alone on its cache line even where the prefetcher pulls two at a time.

@@ -12,13 +12,13 @@ use crate::client::Client;
 use crate::world::{TestEdge, World, host};
 
 /// A server that answers everything with 200 and remembers what it was asked.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -53,7 +53,7 @@ impl Server {
         Self { address, requests }
     }
 
-    fn last(&self) -> String {
+    pub(crate) fn last(&self) -> String {
         self.requests.lock().last().cloned().expect("a request")
     }
 }
@@ -71,7 +71,7 @@ async fn ask(edge: &TestEdge, method: &str, headers: &str, body: &str) -> crate:
 }
 
 /// Returns the header lines that say who asks, lower case names, sorted.
-fn said(request: &str) -> Vec<String> {
+pub(crate) fn said(request: &str) -> Vec<String> {
     let mut lines: Vec<String> = request
         .lines()
         .skip(1)

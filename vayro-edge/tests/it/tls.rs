@@ -10,10 +10,11 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use vayro_edge::{CertificateSettings, EdgeSettings};
+use vayro_edge::{CertificateSettings, EdgeSettings, UpstreamSettings};
 
 use crate::client::Client;
-use crate::world::{TestEdge, World, until};
+use crate::proxying::{Server, said};
+use crate::world::{TestEdge, World, host, until};
 
 /// A directory with certificates.
 pub(crate) struct Certificates {
@@ -53,6 +54,14 @@ impl Certificates {
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         TlsConnector::from(Arc::new(config))
+    }
+
+    /// Makes a client that asks for `names` at the edge.
+    fn client(&self, edge: &TestEdge, names: &[&str]) -> reqwest::Client {
+        let root = reqwest::Certificate::from_der(&self.roots[0]).expect("a certificate");
+        let client = reqwest::Client::builder().tls_certs_only([root]);
+        let client = names.iter().fold(client, |client, name| client.resolve(name, edge.https()));
+        client.redirect(reqwest::redirect::Policy::none()).build().expect("a client")
     }
 
     /// Connects as a new client.
@@ -145,6 +154,38 @@ async fn a_client_speaks_either_protocol_over_tls() {
     let clicks = edge.stop().await.clicks();
     assert_eq!(clicks.len(), 6);
     assert!(clicks.iter().all(|click| &*click.user_agent == "test" && click.ip.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_finds_its_host_in_the_request_target() {
+    let certificates = Certificates::new(&[&["go.example.com", "api.example.com"]]);
+    let server = Server::start().await;
+    let world = World::new();
+    world.hosts.lock().push(host("go.example.com"));
+    let edge = TestEdge::start_with(world, |settings| {
+        certificates.set(settings);
+        settings.upstreams = vec![UpstreamSettings {
+            host: host("api.example.com"),
+            address: server.address.to_string(),
+            tls: false,
+        }];
+    })
+    .await;
+    edge.world.put_on(Some("go.example.com"), "launch", |_| {});
+    let client = certificates.client(&edge, &["go.example.com", "api.example.com"]);
+    let port = edge.https().port();
+    let short = client.get(format!("https://go.example.com:{port}/launch")).send().await.expect("an answer");
+    assert_eq!((short.status().as_u16(), short.version()), (302, reqwest::Version::HTTP_2));
+    let api = client.post(format!("https://api.example.com:{port}/v1/links")).body("{}");
+    let api = api.send().await.expect("an answer");
+    assert_eq!(api.version(), reqwest::Version::HTTP_2);
+    assert_eq!(api.text().await.expect("a body"), "served");
+    let request = server.last();
+    assert!(request.starts_with("POST /v1/links HTTP/1.1\r\n") && request.ends_with("{}"), "{request}");
+    let said = said(&request);
+    assert!(said.contains(&format!("host: api.example.com:{port}")), "{said:?}");
+    assert!(said.contains(&"x-forwarded-proto: https".to_owned()), "{said:?}");
+    assert!(said.contains(&"x-forwarded-for: 127.0.0.1".to_owned()), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
