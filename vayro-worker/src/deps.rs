@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rand::RngCore;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng as _};
+use vayro_backends::{Backends, clock};
 use vayro_core::ports::{ClickStore, ClickStream, LinkStore, SessionStore};
 use vayro_core::timestamp::Timestamp;
 
@@ -28,4 +30,18 @@ pub struct WorkerDeps {
     pub clock: Clock,
     /// Randomness.
     pub rng: SharedRng,
+}
+
+impl WorkerDeps {
+    /// Takes the worker's ports from a back-end set, the system's clock and the system's randomness.
+    pub fn new(backends: &Backends) -> Self {
+        Self {
+            stream: Arc::clone(&backends.stream),
+            clicks: Arc::clone(&backends.click_rows),
+            links: Arc::clone(&backends.links),
+            sessions: Arc::clone(&backends.sessions),
+            clock: Arc::new(clock::now),
+            rng: Arc::new(Mutex::new(StdRng::from_os_rng())),
+        }
+    }
 }

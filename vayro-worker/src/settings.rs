@@ -2,11 +2,62 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::enrich::EnrichConfig;
+use serde::Deserialize;
+use vayro_backends::config::{ConfigErrors, Layers, Span};
 
-/// The settings of one worker, checked.
+use crate::enrich::{AddressPolicy, EnrichConfig};
+
+/// Most clicks in one batch; the stream's scripts and the memory are made for no more.
+const BATCH_MAX: usize = 10_000;
+/// Most batches in memory.
+const IN_FLIGHT_MAX: usize = 256;
+/// Most threads and connections.
+const PARALLEL_MAX: usize = 64;
+/// Most entries of a cache.
+const CACHE_MAX: usize = 10_000_000;
+
+/// Section `[worker]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerSection {
+    #[serde(default)]
+    admin: Option<SocketAddr>,
+    batch_max: NonZeroUsize,
+    batch_wait: Span,
+    linger: Span,
+    batches_in_flight: usize,
+    enrich_threads: usize,
+    writers: usize,
+    stop_timeout: Span,
+    reclaim_idle: Span,
+    reclaim_every: Span,
+    trim_every: Span,
+    trim_window: Span,
+    housekeeping_every: Span,
+    restore_window: Span,
+    salt_retention: Span,
+    ip: AddressPolicy,
+    user_agents_max: usize,
+    #[serde(default)]
+    user_agent_rules: Option<PathBuf>,
+    #[serde(default)]
+    bot_rules: Option<PathBuf>,
+}
+
+/// Section `[geoip]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GeoIpSection {
+    #[serde(default)]
+    file: Option<PathBuf>,
+    poll: Span,
+    places_max: usize,
+}
+
+/// The settings of one worker, complete and valid.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// Address of health, readiness and metrics; `None` if somebody else serves them.
@@ -45,27 +96,137 @@ pub struct WorkerSettings {
     pub enrich: EnrichConfig,
 }
 
-impl Default for WorkerSettings {
-    /// The defaults of `config/vayro.toml`, without an admin listener.
-    fn default() -> Self {
+impl WorkerSettings {
+    /// Reads and checks the sections `[worker]` and `[geoip]`; mistakes go to `errors`.
+    pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
+        // Both are read before giving up, so that the mistakes of both are reported.
+        let (worker, geoip) = (layers.section("worker", errors), layers.section("geoip", errors));
+        let (worker, geoip): (WorkerSection, GeoIpSection) = (worker?, geoip?);
+        let mut is_sound = true;
+        let mut check = |key: &str, holds: bool, message: &str| {
+            if !holds {
+                layers.reject(key, message, errors);
+                is_sound = false;
+            }
+        };
+        let is_long = |span: Span| span.get() >= Duration::from_millis(100);
+        check("worker.batch_max", worker.batch_max.get() <= BATCH_MAX, "must be at most 10000");
+        check(
+            "worker.batches_in_flight",
+            (2..=IN_FLIGHT_MAX).contains(&worker.batches_in_flight),
+            "must be 2 to 256",
+        );
+        check("worker.enrich_threads", worker.enrich_threads <= PARALLEL_MAX, "must be at most 64");
+        check("worker.writers", (1..=PARALLEL_MAX).contains(&worker.writers), "must be 1 to 64");
+        check("worker.batch_wait", is_long(worker.batch_wait), "must be at least 100ms");
+        check("worker.linger", worker.linger.get() <= Duration::from_secs(10), "must be at most 10s");
+        check("worker.reclaim_idle", is_long(worker.reclaim_idle), "must be at least 100ms");
+        check("worker.reclaim_every", is_long(worker.reclaim_every), "must be at least 100ms");
+        check("worker.trim_every", is_long(worker.trim_every), "must be at least 100ms");
+        check("worker.housekeeping_every", is_long(worker.housekeeping_every), "must be at least 100ms");
+        check("geoip.poll", is_long(geoip.poll), "must be at least 100ms");
+        check(
+            "worker.user_agents_max",
+            (1..=CACHE_MAX).contains(&worker.user_agents_max),
+            "must be 1 to 10000000",
+        );
+        check("geoip.places_max", (1..=CACHE_MAX).contains(&geoip.places_max), "must be 1 to 10000000");
+        is_sound.then(|| Self::from_sections(worker, geoip))
+    }
+
+    fn from_sections(worker: WorkerSection, geoip: GeoIpSection) -> Self {
         Self {
-            admin: None,
-            batch_max: NonZeroUsize::new(1000).expect("not zero"),
-            batch_wait: Duration::from_secs(1),
-            linger: Duration::from_millis(50),
-            batches_in_flight: 6,
-            enrich_threads: 2,
-            writers: 2,
-            stop_timeout: Duration::from_secs(10),
-            reclaim_idle: Duration::from_secs(60),
-            reclaim_every: Duration::from_secs(15),
-            trim_every: Duration::from_secs(5),
-            trim_window: Duration::from_secs(30 * 60),
-            housekeeping_every: Duration::from_secs(60 * 60),
-            restore_window: Duration::from_secs(30 * 86_400),
-            salt_retention: Duration::from_secs(72 * 3_600),
-            geoip_poll: Duration::from_secs(10),
-            enrich: EnrichConfig::default(),
+            admin: worker.admin,
+            batch_max: worker.batch_max,
+            batch_wait: worker.batch_wait.get(),
+            linger: worker.linger.get(),
+            batches_in_flight: worker.batches_in_flight,
+            enrich_threads: match worker.enrich_threads {
+                0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(PARALLEL_MAX),
+                threads => threads,
+            },
+            writers: worker.writers,
+            stop_timeout: worker.stop_timeout.get(),
+            reclaim_idle: worker.reclaim_idle.get(),
+            reclaim_every: worker.reclaim_every.get(),
+            trim_every: worker.trim_every.get(),
+            trim_window: worker.trim_window.get(),
+            housekeeping_every: worker.housekeeping_every.get(),
+            restore_window: worker.restore_window.get(),
+            salt_retention: worker.salt_retention.get(),
+            geoip_poll: geoip.poll.get(),
+            enrich: EnrichConfig {
+                ip: worker.ip,
+                user_agent_rules: worker.user_agent_rules,
+                bot_rules: worker.bot_rules,
+                user_agents_max: worker.user_agents_max,
+                geoip_file: geoip.file,
+                places_max: geoip.places_max,
+            },
         }
+    }
+}
+
+impl Default for WorkerSettings {
+    /// The defaults of `config/vayro.toml`.
+    fn default() -> Self {
+        Layers::load(None, std::iter::empty(), &[])
+            .ok()
+            .and_then(|layers| Self::read(&layers, &mut layers.errors()))
+            .expect("the defaults are compiled in and tested")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &[(&str, &str)]) -> Result<WorkerSettings, ConfigErrors> {
+        let flags: Vec<(&str, String)> =
+            flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        let layers = Layers::load(None, std::iter::empty(), &flags)?;
+        let mut errors = layers.errors();
+        let settings = WorkerSettings::read(&layers, &mut errors);
+        errors.finish()?;
+        Ok(settings.expect("no mistakes"))
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let settings = WorkerSettings::default();
+        assert_eq!(settings.batch_max.get(), 1000);
+        assert!(settings.enrich_threads >= 1);
+        assert_eq!(settings.enrich.geoip_file, None);
+        assert_eq!(settings.enrich.bot_rules, None);
+        assert_eq!(settings.salt_retention, Duration::from_secs(3 * 86_400));
+        assert!(settings.reclaim_idle >= 3 * settings.batch_wait);
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let settings = read(&[
+            ("worker.admin", ""),
+            ("worker.ip", "none"),
+            ("worker.enrich_threads", "3"),
+            ("geoip.file", "/data/city.mmdb"),
+        ])
+        .expect("valid");
+        assert_eq!(settings.admin, None);
+        assert_eq!(settings.enrich.ip, AddressPolicy::None);
+        assert_eq!(settings.enrich_threads, 3);
+        assert_eq!(settings.enrich.geoip_file, Some("/data/city.mmdb".into()));
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let errors = read(&[("worker.ip", "all"), ("worker.batch_max", "0"), ("geoip.poll", "often")])
+            .expect_err("three mistakes");
+        let keys: Vec<&str> = errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
+        for key in ["worker.ip", "worker.batch_max", "geoip.poll"] {
+            assert!(keys.contains(&key), "{errors}");
+        }
+        let errors =
+            read(&[("worker.writers", "0"), ("worker.reclaim_idle", "1ms")]).expect_err("two mistakes");
+        assert_eq!(errors.mistakes().len(), 2, "{errors}");
     }
 }

@@ -126,6 +126,8 @@ impl Worker {
         }
         // None of these ends by itself; one that does has failed, and the rest would go on unnoticed.
         tokio::select! {
+            // When told to stop they end too, which is no failure.
+            biased;
             () = stop.requested() => {}
             Some(ended) = tasks.join_next() => {
                 tracing::error!(?ended, "a part of the worker ended by itself; the worker stops");

@@ -1,11 +1,13 @@
 //! Integration tests of the worker.
 
 mod it {
+    mod backends;
     mod doubles;
     mod fixtures;
     mod geoip;
     mod outage;
     mod poison;
+    mod process;
     mod schedule;
     mod steady;
     mod stopping;

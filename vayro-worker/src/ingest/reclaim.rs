@@ -24,10 +24,11 @@ pub(crate) async fn reclaim(pipeline: Arc<Pipeline>, mut stop: Stop) {
 
 impl Pipeline {
     /// Tells whether taking over is right. Each time raises a click's attempts, so it must not go on
-    /// while the database is away, nor while a batch of ours is as old as a dead worker's would be.
+    /// while the database is away, nor while a batch of ours is nearly as old as a dead worker's would be:
+    /// we would take it from ourselves. Half leaves time between here and the stream.
     fn may_reclaim(&self) -> bool {
         self.database.is_up()
-            && self.in_flight.oldest().is_none_or(|oldest| oldest < self.settings.reclaim_idle)
+            && self.in_flight.oldest().is_none_or(|oldest| oldest < self.settings.reclaim_idle / 2)
     }
 
     /// Works on everything that may be taken over now.
@@ -36,11 +37,14 @@ impl Pipeline {
     /// So the first of them is taken alone, and only if it is no suspect the others come as a batch;
     /// suspects are taken and worked on one by one, which leaves the innocent where they are.
     async fn reclaim_round(&self, stop: &mut Stop) -> Result<(), Abandoned> {
-        while self.may_reclaim() && !stop.is_requested() {
+        loop {
             let mut slot = tokio::select! {
                 slot = self.in_flight.slot() => slot,
                 () = stop.requested() => return Err(Abandoned),
             };
+            if !self.may_reclaim() {
+                return Ok(());
+            }
             let Some(first) = self.take_over(PROBE).await.pop() else { return Ok(()) };
             slot.begin();
             if first.attempts >= SUSPECT_ATTEMPTS {
@@ -56,7 +60,6 @@ impl Pipeline {
                 self.alone(suspect, stop).await?;
             }
         }
-        Ok(())
     }
 
     async fn take_over(&self, max: NonZeroUsize) -> Vec<Delivery> {

@@ -418,7 +418,7 @@ impl Scene {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             accounts: Arc::default(),
-            settings: WorkerSettings::default(),
+            settings: WorkerSettings { admin: None, enrich_threads: 2, ..WorkerSettings::default() },
             events,
             started: Instant::now(),
         }
