@@ -100,6 +100,8 @@ async fn a_full_ring_drops_and_counts_and_redirects_go_on() {
     for _ in 0..25 {
         assert_eq!(client.get("/launch").await.status(), 302);
     }
+    // A click is counted behind its answer.
+    edge.until_metric("vayro_edge_clicks_dropped_total{reason=\"ring_full\"}", 15.0).await;
     assert!((edge.metric("vayro_edge_clicks_dropped_total{reason=\"ring_full\"}") - 15.0).abs() < 0.5);
     assert!((edge.metric("vayro_edge_clicks_accepted_total") - 11.0).abs() < 0.5);
     assert!((edge.metric("vayro_edge_clicks_queued") - 10.0).abs() < 0.5);
