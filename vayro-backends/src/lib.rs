@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 mod connect;
 mod drainer;
+mod facts;
 pub mod guard;
 mod identity;
 pub mod local;
@@ -20,4 +21,5 @@ pub mod signals;
 
 pub use backends::{Backends, Ping};
 pub use connect::{ConnectError, Roles};
+pub use facts::ServerReport;
 pub use vayro_core::schema::SchemaState;

@@ -16,6 +16,7 @@ use crate::backends::Ping;
 use crate::local::LocalBroadcast;
 
 /// The parts of the set that runs.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Set {
     Clustered {
         postgres: PgStores,

@@ -56,7 +56,7 @@ impl Layers {
         // A fixed order makes reports and ties repeatable.
         variables.sort();
         for (name, value) in variables {
-            layers.add_variable(&name, value);
+            layers.add_variable(&name, &value);
         }
         for (key, value) in flags {
             layers.add_text(key, value, Source::Flag((*key).to_owned()));
@@ -89,8 +89,7 @@ impl Layers {
                 Err(error) => error,
             };
             is_sound = false;
-            let path = format!("{prefix}{}", error.path());
-            let message = error.inner().message().to_owned();
+            let (path, message) = located(&prefix, &error);
             let key = chosen.keys().copied().filter(|key| is_within(&path, key)).max_by_key(|key| key.len());
             let Some((key, layers)) = key.and_then(|key| chosen.get_mut(key).map(|layers| (key, layers)))
             else {
@@ -102,7 +101,9 @@ impl Layers {
                 });
                 return None;
             };
-            let Some((top, rest)) = layers.split_last() else { return None };
+            let (top, rest) = layers.split_last()?;
+            // Parsers like to quote what they refuse.
+            let message = if is_secret(key) { "cannot be used".to_owned() } else { message };
             errors.push(mistake(key, top, message));
             if rest.is_empty() {
                 // The default itself is refused: nothing weaker is left to go on with.
@@ -179,16 +180,16 @@ impl Layers {
         }
     }
 
-    fn add_variable(&mut self, name: &str, value: String) {
+    fn add_variable(&mut self, name: &str, value: &str) {
         let key_of = |name: &str| name[VARIABLE_PREFIX.len()..].replace("__", ".").to_ascii_lowercase();
         let key = key_of(name);
         let Some(stem) = name.strip_suffix("_FILE").filter(|_| !self.settings.contains_key(&key)) else {
-            self.add_text(&key, &value, Source::Variable(name.to_owned()));
+            self.add_text(&key, value, Source::Variable(name.to_owned()));
             return;
         };
         let key = key_of(stem);
-        let source = Source::VariableFile { name: name.to_owned(), path: PathBuf::from(&value) };
-        match std::fs::read_to_string(&value) {
+        let source = Source::VariableFile { name: name.to_owned(), path: PathBuf::from(value) };
+        match std::fs::read_to_string(value) {
             Ok(text) => self.add_text(&key, text.trim_end_matches(['\n', '\r']), source),
             Err(error) => self.mistakes.push(ConfigMistake {
                 key,
@@ -216,13 +217,12 @@ impl Layers {
             )),
             _ => format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value")),
         };
-        match parsed {
-            Some(value) => self.add_value(key, value, source),
-            None => {
-                let message = format!("must be {}", kind(&default.value));
-                let layer = Layer { value: Value::String(text.to_owned()), source };
-                self.mistakes.push(mistake(key, &layer, message));
-            }
+        if let Some(value) = parsed {
+            self.add_value(key, value, source);
+        } else {
+            let message = format!("must be {}", kind(&default.value));
+            let layer = Layer { value: Value::String(text.to_owned()), source };
+            self.mistakes.push(mistake(key, &layer, message));
         }
     }
 
@@ -287,14 +287,30 @@ fn is_within(path: &str, key: &str) -> bool {
 }
 
 fn mistake(key: &str, layer: &Layer, message: String) -> ConfigMistake {
-    let is_secret = reference::find(key).is_some_and(|setting| setting.is_secret);
     ConfigMistake {
         key: key.to_owned(),
         value: Some(shown_value(key, &layer.value)),
         source: layer.source.clone(),
-        // Parsers like to quote what they refuse.
-        message: if is_secret && message.contains('`') { "cannot be used".to_owned() } else { message },
+        message,
     }
+}
+
+fn is_secret(key: &str) -> bool {
+    reference::find(key).is_some_and(|setting| setting.is_secret)
+}
+
+/// Returns the dotted path of what is wrong, and what that is.
+fn located(prefix: &str, error: &serde_path_to_error::Error<toml::de::Error>) -> (String, String) {
+    let message = error.inner().message();
+    let path = error.path().to_string();
+    // The path of the section itself displays as a point.
+    let path = if path == "." { "" } else { &path };
+    // A setting that was left out because it is empty is missed by its parent.
+    if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let point = if path.is_empty() { "" } else { "." };
+        return (format!("{prefix}{path}{point}{name}"), "must not be empty".to_owned());
+    }
+    (format!("{prefix}{path}"), message.to_owned())
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -1,6 +1,5 @@
 //! What `config/vayro.toml` says about each setting, for the reference and for redaction.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::DEFAULTS;
@@ -95,24 +94,22 @@ pub(super) fn variable(key: &str) -> String {
 
 /// Returns the reference of every setting as Markdown: the text of `docs/config.md`.
 pub fn markdown() -> String {
-    let mut text = String::from("# Configuration\n\n");
-    let mut put = |part: std::fmt::Arguments<'_>| {
-        // Writing to a `String` cannot fail.
-        text.write_fmt(part).expect("a string takes everything");
-    };
-    put(format_args!("Generated from `config/vayro.toml`; edit that file.\n\n{}\n", REFERENCE.head));
+    let mut parts = vec![format!(
+        "# Configuration\n\nGenerated from `config/vayro.toml`; edit that file.\n\n{}\n",
+        REFERENCE.head
+    )];
     for section in &REFERENCE.sections {
-        put(format_args!("\n## `[{}]`\n\n{}\n", section.name, section.text));
-        for setting in &section.settings {
-            put(format_args!("\n### `{}`\n\n{}\n\n", setting.key, setting.text));
-            put(format_args!("- default: `{}`\n- variable: `{}`", setting.default, variable(&setting.key)));
-            if setting.is_secret {
-                put(format_args!(" or `{}_FILE`; never shown", variable(&setting.key)));
-            }
-            put(format_args!("\n"));
-        }
+        parts.push(format!("\n## `[{}]`\n\n{}\n", section.name, section.text));
+        parts.extend(section.settings.iter().map(setting_markdown));
     }
-    text
+    parts.concat()
+}
+
+fn setting_markdown(setting: &SettingReference) -> String {
+    let SettingReference { key, default, text, is_secret } = setting;
+    let variable = variable(key);
+    let secret = if *is_secret { format!(" or `{variable}_FILE`; never shown") } else { String::new() };
+    format!("\n### `{key}`\n\n{text}\n\n- default: `{default}`\n- variable: `{variable}`{secret}\n")
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ pub struct SpoolStats {
     pub bytes: u64,
     /// When the oldest of them was accepted.
     pub oldest: Option<Timestamp>,
-    /// Clicks dropped because the spool was at its limit or the disk failed, since start.
+    /// Clicks that the spool had taken and lost to a failing disk, since start. What it refuses, because
+    /// it is full or the disk fails, stays with the caller of [`ClickSink::append`].
     pub dropped: u64,
 }
 

@@ -12,7 +12,7 @@ use vayro_core::contract::stream::StreamFixture;
 use vayro_core::ports::{ClickSink, ClickStream, DeadLetterStore};
 use vayro_core::stream::{DeadLetterFilter, DeadReason, Delivery, NewDeadLetter};
 use vayro_core::timestamp::Timestamp;
-use vayro_spool::{EmbeddedClicks, SpoolError};
+use vayro_spool::{EmbeddedClicks, SpoolError, SpoolOptions};
 
 use crate::support::{click, now, options};
 
@@ -22,9 +22,18 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    /// With answers that wait for the disk only now and then.
+    async fn relaxed() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let clicks = EmbeddedClicks::open(options(dir.path()), "one").await.expect("opens");
+        Self { clicks, _dir: dir }
+    }
+
+    /// With answers that all wait for the disk.
+    async fn strict() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let strict = SpoolOptions { sync_every: Duration::ZERO, ..options(dir.path()) };
+        let clicks = EmbeddedClicks::open(strict, "one").await.expect("opens");
         Self { clicks, _dir: dir }
     }
 }
@@ -48,10 +57,16 @@ impl StreamFixture for Fixture {
     }
 }
 
-mod contract {
+mod relaxed {
     use super::Fixture;
 
-    vayro_core::click_stream_contract!(Fixture::new());
+    vayro_core::click_stream_contract!(Fixture::relaxed());
+}
+
+mod strict {
+    use super::Fixture;
+
+    vayro_core::click_stream_contract!(Fixture::strict());
 }
 
 fn size(count: usize) -> NonZeroUsize {

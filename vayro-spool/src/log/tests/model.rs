@@ -212,7 +212,7 @@ fn flip(disk: &FakeDisk, model: &mut Model, file: usize, bit: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_confirmed_is_lost_and_nothing_settled_comes_back(steps in prop::collection::vec(step(), 1..60)) {
