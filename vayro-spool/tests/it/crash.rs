@@ -59,13 +59,13 @@ async fn a_killed_process_loses_nothing_that_it_reported() {
             if let Some((_, n)) = line.split_once(TAKEN) {
                 let n: u64 = n.trim().parse().expect("a number");
                 taken.insert(n);
-                if n >= first + 300 + round * 50 {
-                    break;
+                if n == first + 300 + round * 50 {
+                    child.kill().expect("killed");
                 }
             }
+            // What it said before it died is read to the end.
             settled += u64::from(line.contains("settled "));
         }
-        child.kill().expect("killed");
         child.wait().expect("gone");
     }
     assert!(taken.len() > 1200 && settled > 100, "{} taken, {settled} settled", taken.len());
@@ -82,6 +82,7 @@ async fn a_killed_process_loses_nothing_that_it_reported() {
         .collect();
     assert_eq!(read.len(), left.len(), "none comes twice");
     let missing = taken.difference(&read).count() as u64;
-    // What was settled is gone on purpose; a process may have settled one more than it could say.
-    assert!((settled..=settled + 4).contains(&missing), "{missing} missing, {settled} settled");
+    // What was settled is gone on purpose. Each process may have settled one click more than it could
+    // say, and may have settled one that its predecessor could not report as taken.
+    assert!(missing.abs_diff(settled) <= 4, "{missing} missing, {settled} settled");
 }
