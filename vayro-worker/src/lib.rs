@@ -11,6 +11,7 @@ pub mod enrich;
 mod health;
 mod ingest;
 mod metrics;
+pub mod process;
 mod schedule;
 mod settings;
 mod stop;

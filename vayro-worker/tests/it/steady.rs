@@ -142,6 +142,33 @@ async fn what_is_no_click_is_put_aside_at_once() {
     }
 }
 
+/// NUL above all: PostgreSQL takes no text with one, and anyone can send one.
+#[tokio::test(start_paused = true)]
+async fn bytes_that_no_database_takes_are_cleaned_out() {
+    let scene = Scene::new();
+    let click = click(1);
+    let mut fields = click.to_fields();
+    for (name, value) in &mut fields {
+        if matches!(name.as_str(), "user_agent" | "referer") {
+            value.extend_from_slice(b"\0\xFF\xFE\x1B");
+        }
+    }
+    fields.push(("language".to_owned(), b"d\0e\xFF".to_vec()));
+    fields.push(("query".to_owned(), b"utm_source=a%00b%FFc&utm_term=\0".to_vec()));
+    scene.stream.append_raw(Some(click.id), fields);
+    let worker = scene.start().await;
+    scene.until_settled().await;
+    worker.stop().await;
+    assert_eq!(scene.stream.dead_reasons(), []);
+    let rows = scene.clicks.rows.lock();
+    let row = &rows[&click.id];
+    let texts = [&row.browser, &row.referer, &row.language, &row.utm_source, &row.utm_term, &row.bot];
+    for text in texts {
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+    assert_eq!(row.utm_source, "ab\u{FFFD}c");
+}
+
 #[tokio::test(start_paused = true)]
 async fn batches_are_as_small_as_asked_for() {
     let mut scene = Scene::new();
