@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
-use http::StatusCode;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
 use serde::Serialize;
 use vayro_core::ids::{DomainId, WorkspaceId};
 
@@ -33,6 +34,11 @@ pub(crate) async fn readyz(State(state): State<SharedState>) -> (StatusCode, Jso
         Ok(()) => (StatusCode::OK, Json(Health { status: "pass", reason: "" })),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "fail", reason })),
     }
+}
+
+/// Answers with the metrics in the Prometheus text format.
+pub(crate) async fn metrics(State(state): State<SharedState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
 }
 
 /// Tells whether requests should be sent here, or why not; for the admin listener too.

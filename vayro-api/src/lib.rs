@@ -44,6 +44,6 @@ pub use health::is_ready;
 pub use metrics::Metrics;
 pub use outbox::OutboxSignal;
 pub use router::{openapi_document, router};
-pub use serve::{serve, serve_state};
+pub use serve::{serve, serve_admin, serve_state};
 pub use settings::ApiSettings;
 pub use state::{ApiState, Ports, SharedState};

@@ -8,6 +8,7 @@ use crate::extract::Query;
 
 /// Items in order, and where the next page starts.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Page)]
 pub(crate) struct PageView<T> {
     /// The items.
     pub(crate) items: Vec<T>,

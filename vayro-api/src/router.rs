@@ -45,6 +45,15 @@ pub fn router(state: SharedState) -> Router {
         .with_state(state)
 }
 
+/// Returns what the admin listener answers.
+pub(crate) fn admin_router(state: SharedState) -> Router {
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .with_state(state)
+}
+
 async fn unknown_route(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
     Problem::new(Code::UnknownRoute, format!("nothing is at `{path}`"))

@@ -14,6 +14,7 @@ use vayro_core::host::Host;
 #[serde(deny_unknown_fields)]
 struct Section {
     listen: SocketAddr,
+    admin: Option<SocketAddr>,
     trusted_proxies: Vec<IpNet>,
     body_size_max: Size,
     request_time_max: Span,
@@ -33,6 +34,8 @@ struct Section {
 pub struct ApiSettings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Where a process that is the API alone answers `/livez`, `/readyz` and `/metrics`.
+    pub admin: Option<SocketAddr>,
     /// Address of short links as visitors type it, without a path; its host is the default domain.
     pub short_url: Url,
     /// Address of the API as clients reach it; session cookies are `Secure` when it is `https`.
@@ -106,6 +109,7 @@ impl ApiSettings {
         }
         is_sound.then(|| Self {
             listen: section.listen,
+            admin: section.admin,
             short_url: instance.short_url.clone(),
             api_url: instance.api_url.clone(),
             trusted_hosts: instance.trusted_hosts.clone(),
@@ -125,9 +129,14 @@ impl ApiSettings {
     }
 
     /// Settings with the defaults of `config/vayro.toml` and these two addresses.
+    ///
+    /// # Panics
+    ///
+    /// Never: the constants are valid.
     pub fn new(short_url: Url, api_url: Url) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 8084))),
             short_url,
             api_url,
             trusted_hosts: Vec::new(),

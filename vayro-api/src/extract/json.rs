@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
@@ -66,6 +66,13 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would also take a list of the values in the order of our structs, which is nobody's business.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => Problem::of_fields(Code::InvalidFields, vec![not_an_object()]),
+            Err(error) => Problem::new(Code::MalformedBody, error.to_string()),
+        });
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let message = error.inner().to_string();
@@ -82,8 +89,15 @@ fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Reads a part of a body; pointers in the error begin at `value`.
 pub(crate) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, FieldError> {
+    if !value.is_object() {
+        return Err(not_an_object());
+    }
     serde_path_to_error::deserialize(value)
         .map_err(|error| field_error(error.path(), &error.inner().to_string()))
+}
+
+fn not_an_object() -> FieldError {
+    FieldError::field("", "must be a JSON object")
 }
 
 fn field_error(path: &Path, message: &str) -> FieldError {
@@ -154,7 +168,8 @@ mod tests {
             (r#"{"name":"","inner":[{"a/b":1},{"a/b":"x"}]}"#, "/inner/1/a~1b"),
             (r#"{"name":"","inner":[{}]}"#, "/inner/0/a~1b"),
             (r#"{"name":"","inner":[{"a/b":1,"c":1}]}"#, "/inner/0/c"),
-            (r"[]", ""),
+            (r#"["name",[]]"#, ""),
+            ("null", ""),
         ] {
             assert_eq!(pointer(text).as_deref(), Some(expected), "{text}");
         }

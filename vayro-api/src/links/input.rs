@@ -77,32 +77,36 @@ impl CreateLink {
 
 /// A change of a link; members left out stay as they are.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "left out, `null` and a value are three things")]
 pub(crate) struct UpdateLink {
     /// The version the change is meant for, like `If-Match`; another one is refused with 412.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = i32, required = false)]
     pub(super) version: Option<i32>,
     /// A new target.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     target_url: Option<String>,
     /// A new title; `null` clears it.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     title: Option<Option<String>>,
     /// A new redirect status.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = crate::schema::redirect_status, required = false)]
     redirect_status: Option<u16>,
     /// On or off.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
     is_active: Option<bool>,
     /// A new expiry; `null` clears it.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
     /// Into the archive or out of it.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
     is_archived: Option<bool>,
 }
 

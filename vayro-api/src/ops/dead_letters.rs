@@ -72,7 +72,7 @@ impl From<DeadLetter> for LetterView {
 
 /// Which letters to replay; members left out do not narrow.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct ReplayInput {
     /// Only these.
     #[schema(max_items = 1000)]
@@ -89,6 +89,7 @@ struct ReplayInput {
     /// At most so many, 1 to 1,000, which is also the default.
     max: Option<u16>,
     /// Tell how many there would be, and do nothing.
+    #[serde(default)]
     dry_run: bool,
 }
 

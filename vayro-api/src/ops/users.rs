@@ -65,7 +65,7 @@ struct CreatedUser {
 
 /// A change of an account; members left out stay as they are.
 #[derive(Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct UpdateUser {
     /// A new password; ends every session of the account.
     #[schema(format = Password)]

@@ -1,0 +1,36 @@
+//! The API in memory on the embedded set, and its published surface.
+
+#[path = "it/access.rs"]
+mod access;
+#[path = "it/analytics.rs"]
+mod analytics;
+#[path = "it/app.rs"]
+mod app;
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/domains.rs"]
+mod domains;
+#[path = "it/health.rs"]
+mod health;
+#[path = "it/keys.rs"]
+mod keys;
+#[path = "it/links.rs"]
+mod links;
+#[path = "it/links_bulk.rs"]
+mod links_bulk;
+#[path = "it/links_list.rs"]
+mod links_list;
+#[path = "it/ops.rs"]
+mod ops;
+#[path = "it/problems.rs"]
+mod problems;
+#[path = "it/rubbish.rs"]
+mod rubbish;
+#[path = "it/serve.rs"]
+mod serve;
+#[path = "it/sign_in.rs"]
+mod sign_in;
+#[path = "it/surface.rs"]
+mod surface;
+#[path = "it/workspaces.rs"]
+mod workspaces;

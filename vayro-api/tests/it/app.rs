@@ -1,0 +1,301 @@
+//! The API in memory on a fresh embedded set, and clients of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use vayro_api::{ApiSettings, ApiState, Clock, NewAccount, OutboxSignal, Ports, Random, SharedState};
+use vayro_backends::config::{BackendConfig, Layers};
+use vayro_backends::{Backends, Roles};
+use vayro_core::access::Role;
+use vayro_core::account::Plan;
+use vayro_core::ids::{UserId, WorkspaceId};
+use vayro_core::timestamp::Timestamp;
+
+/// The password of every account that tests make.
+pub(crate) const PASSWORD: &str = "correct horse";
+/// Where the API thinks it is.
+pub(crate) const API_URL: &str = "https://api.vay.test";
+
+/// A clock that stands still until it is told to move.
+#[derive(Clone)]
+pub(crate) struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    fn new() -> Self {
+        let start: Timestamp = "2026-05-10T12:00:00Z".parse().expect("valid");
+        Self(Arc::new(AtomicI64::new(start.as_micros())))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst)).expect("in range")
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).expect("in range");
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+/// One instance of the API with its own database.
+pub(crate) struct TestApp {
+    pub(crate) router: Router,
+    pub(crate) state: SharedState,
+    pub(crate) backends: Backends,
+    pub(crate) clock: ManualClock,
+    _dir: TempDir,
+}
+
+/// An account with a workspace of its own.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) email: String,
+    pub(crate) user_id: UserId,
+    pub(crate) workspace_id: WorkspaceId,
+}
+
+impl TestApp {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_, _| {}, None).await
+    }
+
+    /// Changes ports and settings before anything is built on them.
+    pub(crate) async fn with(
+        change: impl FnOnce(&mut Ports, &mut ApiSettings),
+        signal: Option<OutboxSignal>,
+    ) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data_dir = dir.path().join("data").display().to_string();
+        let layers =
+            Layers::load(None, std::iter::empty(), &[("backend.data_dir", data_dir)]).expect("loads");
+        let config = BackendConfig::read(&layers, &mut layers.errors()).expect("valid");
+        let backends = Backends::connect(&config, Roles::ALL).await.expect("connects");
+        backends.migrate().await.expect("migrates");
+        let clock = ManualClock::new();
+        let mut settings =
+            ApiSettings::new("https://vay.test".parse().expect("valid"), API_URL.parse().expect("valid"));
+        let mut ports = Ports::from(&backends);
+        change(&mut ports, &mut settings);
+        let host = settings.short_host().expect("a host");
+        backends.domains.ensure_default(&host, clock.now()).await.expect("sets the default domain");
+        let signal = signal.unwrap_or_else(|| OutboxSignal::from(&backends));
+        let time = clock.clone();
+        let state = Arc::new(ApiState::with_ports(
+            ports,
+            settings,
+            signal,
+            Clock::from_fn(move || time.now()),
+            Random::from_seed(7),
+        ));
+        let router = vayro_api::router(Arc::clone(&state));
+        Self { router, state, backends, clock, _dir: dir }
+    }
+
+    /// Makes an account; `name` becomes its address.
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        self.account(name, false).await
+    }
+
+    /// Makes an operator of the instance.
+    pub(crate) async fn operator(&self, name: &str) -> Person {
+        self.account(name, true).await
+    }
+
+    async fn account(&self, name: &str, is_operator: bool) -> Person {
+        let email = format!("{name}@example.com");
+        let new = NewAccount {
+            email: email.parse().expect("valid"),
+            password: Some(PASSWORD.to_owned()),
+            plan: Plan::Free,
+            is_operator,
+        };
+        let context = vayro_api::system_context(&self.state);
+        let created = vayro_api::create_user(&self.state, new, &context).await.expect("makes an account");
+        // Lists are ordered by creation; a clock that stands still would leave that open.
+        self.clock.advance(Duration::from_millis(1));
+        Person { email, user_id: created.user.id, workspace_id: created.workspace.id }
+    }
+
+    /// Makes an account that has `role` in the workspace of `owner`.
+    pub(crate) async fn member(&self, name: &str, owner: &Person, role: Role) -> Person {
+        let person = self.person(name).await;
+        let context = vayro_api::system_context(&self.state);
+        self.backends
+            .workspaces
+            .set_member(owner.workspace_id, person.user_id, role, &context)
+            .await
+            .expect("adds a member");
+        person
+    }
+
+    /// Signs in and returns a client with the session's cookie.
+    pub(crate) async fn session(&self, person: &Person) -> Client<'_> {
+        let body = json!({ "email": person.email, "password": PASSWORD });
+        let answer = self.anonymous().post("/v1/login", body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let cookie = answer.headers[header::SET_COOKIE].to_str().expect("text");
+        let cookie = cookie.split(';').next().expect("a first part").to_owned();
+        self.anonymous().with("cookie", &cookie).with("origin", API_URL)
+    }
+
+    /// Makes an API key with these scopes in the person's own workspace and returns a client with it.
+    pub(crate) async fn key(&self, person: &Person, scopes: &[&str]) -> Client<'_> {
+        let session = self.session(person).await;
+        let body = json!({ "name": "test", "scopes": scopes });
+        let answer = session.post("/v1/api-keys", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        self.with_key(answer.body["key"].as_str().expect("a key"))
+    }
+
+    /// Returns a client with this API key.
+    pub(crate) fn with_key(&self, key: &str) -> Client<'_> {
+        self.anonymous().with("authorization", &format!("Bearer {key}"))
+    }
+
+    /// Returns a client that proves nothing.
+    pub(crate) fn anonymous(&self) -> Client<'_> {
+        Client { app: self, headers: Vec::new(), peer: "192.0.2.10:5000".parse().expect("valid") }
+    }
+}
+
+/// Somebody who asks.
+#[derive(Clone)]
+pub(crate) struct Client<'a> {
+    app: &'a TestApp,
+    headers: Vec<(String, String)>,
+    peer: SocketAddr,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Client<'_> {
+    /// Sends this header with every request, instead of one of the same name.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Does not send this header.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Comes from this address.
+    pub(crate) fn from(mut self, address: &str) -> Self {
+        self.peer = SocketAddr::new(address.parse().expect("valid"), 5000);
+        self
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn post_nothing(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, None).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        match body {
+            Some(body) => {
+                let client = self.clone().with("content-type", "application/json");
+                client.send_raw(method, path, Body::from(body.to_string())).await
+            }
+            None => self.send_raw(method, path, Body::empty()).await,
+        }
+    }
+
+    pub(crate) async fn send_raw(&self, method: Method, path: &str, body: Body) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(body).expect("a request");
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        let Ok(response) = self.app.router.clone().oneshot(request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).expect("every body is JSON")
+        };
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Makes a link and returns it.
+    pub(crate) async fn make_link(&self, body: Value) -> Value {
+        let answer = self.post("/v1/links", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body
+    }
+}
+
+impl Answer {
+    /// Expects this status and returns the body.
+    #[track_caller]
+    pub(crate) fn ok(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    /// Expects a problem document with this code and returns it.
+    #[track_caller]
+    pub(crate) fn problem(self, code: &str) -> Value {
+        assert_eq!(self.body["code"], code, "{} {}", self.status, self.body);
+        assert_eq!(self.body["status"], self.status.as_u16());
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(self.body["type"], format!("/v1/problems#{code}"));
+        assert_eq!(
+            self.body["request_id"].as_str(),
+            self.headers["x-request-id"].to_str().ok(),
+            "the id is the same in body and header"
+        );
+        self.body
+    }
+
+    /// Expects a problem with this code and exactly these pointers, parameters or headers at fault.
+    #[track_caller]
+    pub(crate) fn problem_at(self, code: &str, names: &[&str]) {
+        let body = self.problem(code);
+        let errors = body["errors"].as_array().cloned().unwrap_or_default();
+        let name = |error: &Value| {
+            ["pointer", "parameter", "header"].iter().find_map(|kind| error[kind].as_str().map(str::to_owned))
+        };
+        let found: Vec<String> = errors.iter().filter_map(name).collect();
+        assert_eq!(found, names, "{body}");
+    }
+}
+
+/// Returns the values of one member over the items of a list.
+pub(crate) fn column(list: &Value, member: &str) -> Vec<String> {
+    let items = list["items"].as_array().expect("a list");
+    items.iter().map(|item| item[member].as_str().unwrap_or_default().to_owned()).collect()
+}
