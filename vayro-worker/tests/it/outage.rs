@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::doubles::{Scene, clicks, ids, until};
+use vayro_worker::CRASH_ATTEMPTS;
+
+use super::doubles::{Scene, click, clicks, ids, until};
 
 /// Long enough for every timer of the worker to have fired many times.
 const LONG: Duration = Duration::from_secs(1800);
@@ -55,6 +57,25 @@ async fn clicks_of_a_dead_worker_are_left_alone_until_the_database_is_back() {
     }
     assert_eq!(scene.stream.attempts_max(), 4);
     assert_eq!(scene.stream.dead_reasons(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clicks_of_a_dead_worker_are_left_alone_from_the_first_failure_on() {
+    let scene = Scene::new();
+    let dead_workers = clicks(50);
+    scene.stream.append(&dead_workers);
+    scene.stream.hand_to_a_dead_worker(CRASH_ATTEMPTS - 1);
+    let worker = scene.start().await;
+    until("the worker is ready", || worker.handle.state().is_ready()).await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    scene.clicks.is_down.store(true, Ordering::SeqCst);
+    scene.stream.append(&[click(50)]);
+    until("the outage is noticed", || !worker.handle.state().database).await;
+    // Their minute ends during the outage.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(scene.stream.attempts_max(), CRASH_ATTEMPTS - 1);
+    assert_eq!(scene.stream.dead_reasons(), []);
+    worker.kill().await;
 }
 
 #[tokio::test(start_paused = true)]
