@@ -27,6 +27,7 @@ mod ops;
 mod outbox;
 mod page;
 pub mod problem;
+pub mod process;
 mod router;
 mod schema;
 mod serve;

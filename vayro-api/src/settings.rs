@@ -12,7 +12,7 @@ use vayro_core::host::Host;
 /// Section `[api]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Section {
+pub(crate) struct Section {
     listen: SocketAddr,
     admin: Option<SocketAddr>,
     trusted_proxies: Vec<IpNet>,
@@ -72,10 +72,10 @@ const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 /// Largest value of `body_size_max`: a body is held in memory.
 const BODY_SIZE_MAX: u64 = 64 << 20;
 
-impl ApiSettings {
+impl Section {
     /// Reads and checks the section `[api]`; mistakes go to `errors`.
-    pub fn read(instance: &InstanceSettings, layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
-        let section: Section = layers.section("api", errors)?;
+    pub(crate) fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
+        let section: Self = layers.section("api", errors)?;
         let rules = [
             (
                 "body_size_max",
@@ -107,25 +107,37 @@ impl ApiSettings {
                 is_sound = false;
             }
         }
-        is_sound.then(|| Self {
-            listen: section.listen,
-            admin: section.admin,
+        is_sound.then_some(section)
+    }
+
+    /// Returns the settings of the API of this instance.
+    pub(crate) fn within(self, instance: &InstanceSettings) -> ApiSettings {
+        ApiSettings {
+            listen: self.listen,
+            admin: self.admin,
             short_url: instance.short_url.clone(),
             api_url: instance.api_url.clone(),
             trusted_hosts: instance.trusted_hosts.clone(),
-            trusted_proxies: section.trusted_proxies,
-            body_size_max: usize::try_from(section.body_size_max.bytes()).unwrap_or(usize::MAX),
-            request_time_max: section.request_time_max.get(),
-            head_time_max: section.head_time_max.get(),
-            connections_max: section.connections_max,
-            drain_time_max: section.drain_time_max.get(),
-            session_idle_max: section.session_idle_max.get(),
-            session_age_max: section.session_age_max.get(),
-            login_tries_per_address: section.login_tries_per_address,
-            login_tries_per_account: section.login_tries_per_account,
-            login_window: section.login_window.get(),
-            password_hash_concurrency: section.password_hash_concurrency,
-        })
+            trusted_proxies: self.trusted_proxies,
+            body_size_max: usize::try_from(self.body_size_max.bytes()).unwrap_or(usize::MAX),
+            request_time_max: self.request_time_max.get(),
+            head_time_max: self.head_time_max.get(),
+            connections_max: self.connections_max,
+            drain_time_max: self.drain_time_max.get(),
+            session_idle_max: self.session_idle_max.get(),
+            session_age_max: self.session_age_max.get(),
+            login_tries_per_address: self.login_tries_per_address,
+            login_tries_per_account: self.login_tries_per_account,
+            login_window: self.login_window.get(),
+            password_hash_concurrency: self.password_hash_concurrency,
+        }
+    }
+}
+
+impl ApiSettings {
+    /// Reads and checks the section `[api]`; mistakes go to `errors`.
+    pub fn read(instance: &InstanceSettings, layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
+        Section::read(layers, errors).map(|section| section.within(instance))
     }
 
     /// Settings with the defaults of `config/vayro.toml` and these two addresses.

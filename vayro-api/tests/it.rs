@@ -1,4 +1,5 @@
-//! The API in memory on the embedded set, and its published surface.
+//! The API in memory, and its published surface. On the embedded set, or with `VAYRO_TEST_SET=clustered`
+//! and the test servers on the clustered one.
 
 #[path = "it/access.rs"]
 mod access;
@@ -24,6 +25,8 @@ mod links_list;
 mod ops;
 #[path = "it/problems.rs"]
 mod problems;
+#[path = "it/process.rs"]
+mod process;
 #[path = "it/rubbish.rs"]
 mod rubbish;
 #[path = "it/serve.rs"]

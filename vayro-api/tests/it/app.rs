@@ -1,4 +1,4 @@
-//! The API in memory on a fresh embedded set, and clients of it.
+//! The API in memory on a fresh back-end set, and clients of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use vayro_core::access::Role;
 use vayro_core::account::Plan;
 use vayro_core::ids::{UserId, WorkspaceId};
 use vayro_core::timestamp::Timestamp;
+use vayro_testing::postgres::{self, TestDatabase};
+use vayro_testing::redis::{self, TestRedis};
 
 /// The password of every account that tests make.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -52,7 +54,35 @@ pub(crate) struct TestApp {
     pub(crate) state: SharedState,
     pub(crate) backends: Backends,
     pub(crate) clock: ManualClock,
+    _kept: Kept,
+}
+
+/// What has to live as long as the instance.
+struct Kept {
     _dir: TempDir,
+    _servers: Option<(TestDatabase, TestRedis)>,
+}
+
+/// Connects a fresh back-end set: the embedded one, or with `VAYRO_TEST_SET=clustered` the other.
+async fn connect() -> (Backends, Kept) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut flags = vec![("backend.data_dir", dir.path().join("data").display().to_string())];
+    let mut servers = None;
+    if std::env::var("VAYRO_TEST_SET").is_ok_and(|set| set == "clustered") {
+        let (postgres, redis) = (postgres::database().await, redis::database().await);
+        flags.push(("backend.set", "clustered".to_owned()));
+        flags.push(("postgres.url", postgres.url.clone()));
+        flags.push(("postgres.connections", "4".to_owned()));
+        flags.push(("redis.url", redis.url.clone()));
+        servers = Some((postgres, redis));
+    }
+    let layers = Layers::load(None, std::iter::empty(), &flags).expect("loads");
+    let mut errors = layers.errors();
+    let config = BackendConfig::read(&layers, &mut errors);
+    errors.finish().expect("no mistakes");
+    let backends = Backends::connect(&config.expect("no mistakes"), Roles::ALL).await.expect("connects");
+    backends.migrate().await.expect("migrates");
+    (backends, Kept { _dir: dir, _servers: servers })
 }
 
 /// An account with a workspace of its own.
@@ -73,13 +103,7 @@ impl TestApp {
         change: impl FnOnce(&mut Ports, &mut ApiSettings),
         signal: Option<OutboxSignal>,
     ) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let data_dir = dir.path().join("data").display().to_string();
-        let layers =
-            Layers::load(None, std::iter::empty(), &[("backend.data_dir", data_dir)]).expect("loads");
-        let config = BackendConfig::read(&layers, &mut layers.errors()).expect("valid");
-        let backends = Backends::connect(&config, Roles::ALL).await.expect("connects");
-        backends.migrate().await.expect("migrates");
+        let (backends, kept) = connect().await;
         let clock = ManualClock::new();
         let mut settings =
             ApiSettings::new("https://vay.test".parse().expect("valid"), API_URL.parse().expect("valid"));
@@ -97,7 +121,7 @@ impl TestApp {
             Random::from_seed(7),
         ));
         let router = vayro_api::router(Arc::clone(&state));
-        Self { router, state, backends, clock, _dir: dir }
+        Self { router, state, backends, clock, _kept: kept }
     }
 
     /// Makes an account; `name` becomes its address.
