@@ -141,6 +141,7 @@ impl System {
             ("VAYRO_EDGE__LISTEN", format!("127.0.0.1:{edge}")),
             ("VAYRO_EDGE__ADMIN", format!("127.0.0.1:{}", port::free())),
             ("VAYRO_API__LISTEN", format!("127.0.0.1:{api}")),
+            ("VAYRO_API__ADMIN", format!("127.0.0.1:{}", port::free())),
             ("VAYRO_WORKER__ADMIN", format!("127.0.0.1:{}", port::free())),
             ("VAYRO_BACKEND__DATA_DIR", dir.path().join("data").display().to_string()),
             ("VAYRO_LOG__LEVEL", std::env::var("VAYRO_LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned())),

@@ -73,7 +73,7 @@ async fn edits_and_deletes_reach_redis_and_the_edge_at_once() {
     })
     .await;
 
-    assert_eq!(system.api("DELETE", &path, None).await.0, 200);
+    assert_eq!(system.api("DELETE", &path, None).await.0, 204);
     let exists: i64 = ask(&cache.url, &["EXISTS", "url:edited"]).await;
     assert_eq!(exists, 0);
     wait::until("the deletion at the edge", SHOWN_LIMIT, async || {
@@ -113,7 +113,7 @@ async fn a_poison_entry_alone_becomes_a_dead_letter_and_can_be_replayed_after_re
     .execute(&mut connection)
     .await
     .expect("the link can be made");
-    let output = system.vayro(&["dlq", "replay", "--yes", "--json"]);
+    let output = system.vayro(&["dlq", "replay", "--all", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let late = serde_json::json!({ "id": late, "short_code": "late" });
     shown(&system, &late, 1).await;

@@ -47,8 +47,12 @@ async fn rows(database: &str, link: &Value) -> Option<(i64, i64)> {
 }
 
 async fn dead_letters(system: &System) -> usize {
-    let (_, letters) = system.api("GET", "/v1/ops/dead-letters", None).await;
-    letters["items"].as_array().expect("a list").len()
+    // Right after an outage the API may still be finding its way back.
+    wait::until("the list of dead letters", CATCH_UP_LIMIT, async || {
+        let (_, letters) = system.api("GET", "/v1/ops/dead-letters", None).await;
+        letters["items"].as_array().map(Vec::len)
+    })
+    .await
 }
 
 async fn warm(system: &System, code: &str) {

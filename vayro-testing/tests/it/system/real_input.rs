@@ -38,7 +38,7 @@ async fn real_visits_are_enriched_as_their_sources_say() {
             .get(&url)
             .header("user-agent", &agent.text)
             .header("x-forwarded-for", address.to_string())
-            .header("referer", format!("https://www.site-{}.example/article", number % 7))
+            .header("referer", format!("https://www.site-{}.example/article-{number}", number % 7))
             .send()
             .await
             .expect("the edge answers");
@@ -49,8 +49,8 @@ async fn real_visits_are_enriched_as_their_sources_say() {
     let expected = i64::try_from(agents.len()).expect("few agents");
     let rows = wait::until("every visit as a row", SHOWN_LIMIT, async || {
         let rows = sqlx::query(
-            "SELECT device_type, country_code, city, ip_address, referer_host, browser, os FROM click_events
-             WHERE link_id = $1::uuid ORDER BY id",
+            "SELECT device_type, country_code, city, ip_address, referer_host, browser, os, referer FROM click_events
+             WHERE link_id = $1::uuid",
         )
         .bind(id(&link))
         .fetch_all(&mut connection)
@@ -63,8 +63,12 @@ async fn real_visits_are_enriched_as_their_sources_say() {
     let reader = maxminddb::Reader::open_readfile(&city_file).expect("the city database opens");
     let mut agreed = 0.0;
     let mut differing: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for (number, (row, agent)) in rows.iter().zip(&agents).enumerate() {
+    for row in &rows {
         let text = |index: usize| row.get::<Option<String>, _>(index).unwrap_or_default();
+        let referer = text(7);
+        let number = referer.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
+        let number = number.unwrap_or_else(|| panic!("`{referer}` is not one of ours"));
+        let agent = &agents[number];
         let address = addresses[number % addresses.len()];
         let (country, city) = place(&reader, address);
         assert_eq!(text(1), country, "country of {address}");
