@@ -18,12 +18,10 @@ pub(crate) async fn read(pipeline: Arc<Pipeline>, mut stop: Stop) {
             slot = pipeline.in_flight.slot() => slot,
             () = stop.requested() => break,
         };
-        // Dropping this future loses nothing: what was handed out meanwhile comes back.
-        let read = tokio::select! {
-            read = pipeline.deps.stream.next_batch(pipeline.settings.batch_max, pipeline.settings.batch_wait) => read,
-            () = stop.requested() => break,
-        };
-        match read {
+        // A stop does not cut this short: what the stream hands out at that moment would be nobody's until
+        // `reclaim_idle` is over. `batch_wait` bounds it.
+        match pipeline.deps.stream.next_batch(pipeline.settings.batch_max, pipeline.settings.batch_wait).await
+        {
             Ok(deliveries) => {
                 pipeline.stream.up();
                 backoff.reset();
