@@ -93,6 +93,8 @@ fn serve(config: Config) -> Result<(), ProcessError> {
         let edge = Edge::bind(config.edge, deps).await?;
         let ready = ready_line(edge.addresses());
         tracing::info!("{ready}");
+        // Whoever closed our stdout does not want to know.
+        drop(writeln!(std::io::stdout(), "{ready}"));
         manager.ready(&ready);
         let ended = edge.serve(shutdown).await;
         manager.stopping();
@@ -110,7 +112,7 @@ async fn check_schema(backends: &Backends) -> Result<(), ProcessError> {
 }
 
 fn ready_line(addresses: &EdgeAddresses) -> String {
-    let mut parts = vec!["ready".to_owned()];
+    let mut parts = vec!["ready edge".to_owned()];
     parts.extend(addresses.http.iter().map(|address| format!("http://{address}")));
     parts.extend(addresses.https.iter().map(|address| format!("https://{address}")));
     parts.extend(addresses.admin.iter().map(|address| format!("admin http://{address}")));
