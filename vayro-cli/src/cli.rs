@@ -52,13 +52,15 @@ pub enum Command {
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
     #[command(subcommand)]
-    User(commands::user::UserCommand),
+    User(Box<commands::user::UserCommand>),
     #[command(subcommand)]
     Stream(commands::stream::StreamCommand),
     #[command(subcommand)]
     Dlq(commands::dlq::DlqCommand),
     #[cfg(feature = "server")]
     Migrate(commands::migrate::MigrateArgs),
+    #[cfg(feature = "server")]
+    Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
@@ -102,6 +104,8 @@ impl Command {
             Self::Dlq(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
+            #[cfg(feature = "server")]
+            Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]
             Self::Config(command) => command.run(ui, context),
             #[cfg(feature = "server")]

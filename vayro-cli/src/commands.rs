@@ -5,6 +5,8 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod dlq;
+#[cfg(feature = "server")]
+pub mod doctor;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod geoip;

@@ -90,7 +90,8 @@ impl Context {
     #[expect(clippy::unused_self, reason = "the zone is a part of the context")]
     pub fn time_zone_name(&self) -> String {
         let zone = jiff::tz::TimeZone::system();
-        zone.iana_name().filter(|name| *name != "Etc/Unknown").unwrap_or("UTC").to_owned()
+        let name = zone.iana_name().filter(|name| !matches!(*name, "Etc/Unknown" | "Etc/UTC"));
+        name.unwrap_or("UTC").to_owned()
     }
 
     /// Returns the name of the profile in use.

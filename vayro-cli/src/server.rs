@@ -1,5 +1,6 @@
 //! What commands that run a server, or touch its data without one, have in common.
 
+pub mod accounts;
 pub mod admin;
 pub mod config;
 pub mod first_start;

@@ -23,6 +23,18 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+impl From<vayro_core::account::User> for User {
+    fn from(user: vayro_core::account::User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email: user.email.to_string(),
+            is_operator: user.is_operator,
+            disabled_at: user.disabled_at,
+            created_at: user.created_at,
+        }
+    }
+}
+
 /// A workspace and what the account is there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Workspace {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vayro_core::analytics::{BucketSize, Dimension};
+use vayro_core::click::ClickClass;
 use vayro_core::ids::LinkId;
 use vayro_core::timestamp::Timestamp;
 
@@ -27,8 +28,8 @@ pub struct AnalyticsQuery {
     pub group_by: Vec<Dimension>,
     /// Rows of each breakdown.
     pub limit: Option<u16>,
-    /// Whether robots are counted too.
-    pub includes_bots: bool,
+    /// Classes of clicks to count; empty leaves it to the server.
+    pub classes: Vec<ClickClass>,
     /// Only clicks with these values of these dimensions.
     pub filters: Vec<(Dimension, String)>,
 }
@@ -123,6 +124,7 @@ impl Api {
         let path: Vec<&str> = ["analytics"].into_iter().chain(id.as_deref()).collect();
         let names: Vec<&str> = query.group_by.iter().map(|dimension| dimension.as_str()).collect();
         let group_by = if names.is_empty() { "none".to_owned() } else { names.join(",") };
+        let classes: Vec<&str> = query.classes.iter().map(|class| class.as_str()).collect();
         let mut call = Call::get(&path)
             .query("interval", query.interval.as_ref())
             .query("start", query.start.as_ref())
@@ -131,7 +133,7 @@ impl Api {
             .query("bucket", query.bucket.map(bucket_name))
             .query("group_by", Some(group_by))
             .query("limit", query.limit)
-            .query("include", query.includes_bots.then_some("bots"));
+            .query("classes", (!classes.is_empty()).then(|| classes.join(",")));
         for (dimension, values) in &query.filters {
             call = call.query(dimension.as_str(), Some(values));
         }

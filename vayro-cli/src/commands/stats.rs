@@ -3,10 +3,14 @@
 mod show;
 
 use clap::Args;
+use serde::Serialize;
 use vayro_core::analytics::{BREAKDOWN_ROWS_MAX, BucketSize, Dimension, Interval, time_zone};
+use vayro_core::click::ClickClass;
+use vayro_core::ids::LinkId;
 
 use super::link::reference::LinkRef;
-use crate::client::analytics::AnalyticsQuery;
+use crate::client::Api;
+use crate::client::analytics::{Analytics, AnalyticsQuery, Count};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -19,7 +23,7 @@ const ROWS_DEFAULT: u16 = 20;
 /// Show who clicked, when, and from where
 ///
 /// Without `--by` it shows totals, clicks over time and the top values of the main breakdowns. Robots,
-/// previews and prefetches are left out unless asked for.
+/// previews and prefetches are counted apart.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Short code, short address or id
@@ -114,6 +118,27 @@ fn parse_filter(text: &str) -> Result<(Dimension, String), String> {
     Ok((parse_dimension(name)?, value.to_owned()))
 }
 
+/// What is printed as JSON.
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    analytics: Analytics,
+    /// Clicks of the other classes, in the overview.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<Count>,
+}
+
+/// Counts the clicks that are not in the headline, so that nobody wonders where their visit is.
+async fn count_left_out(
+    api: &Api,
+    link: Option<LinkId>,
+    query: AnalyticsQuery,
+) -> Result<Option<Count>, CommandError> {
+    let classes = ClickClass::ALL.into_iter().filter(|class| !query.classes.contains(class)).collect();
+    let query = AnalyticsQuery { classes, group_by: Vec::new(), ..query };
+    Ok(Some(api.analytics(link, &query).await?.totals))
+}
+
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), CommandError> {
     let api = context.api()?;
@@ -137,21 +162,27 @@ pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), 
             None => show::overview_dimensions(link.is_none()),
         },
         limit: Some(args.limit.unwrap_or(if args.by.is_some() { ROWS_DEFAULT } else { OVERVIEW_ROWS })),
-        includes_bots: args.bots,
+        classes: if args.bots {
+            vec![ClickClass::Counted, ClickClass::Bot]
+        } else {
+            vec![ClickClass::Counted]
+        },
         filters: args.filters,
     };
-    let analytics = api.analytics(link.as_ref().map(|link| link.id), &query).await?;
+    let id = link.as_ref().map(|link| link.id);
+    let analytics = api.analytics(id, &query).await?;
+    let left_out = if args.by.is_none() { count_left_out(&api, id, query).await? } else { None };
     if ui.is_json() {
-        return ui.json(&analytics);
+        return ui.json(&Answer { analytics, left_out });
     }
     let text = match args.by {
-        Some(By::Dimension(dimension)) => show::breakdown(ui, &analytics, dimension),
+        Some(By::Dimension(dimension)) => show::breakdown(ui, &analytics, dimension, 0),
         Some(By::Time(_)) => ui.render(&show::series(&analytics)),
-        None if ui.is_human() => show::overview(ui, link.as_ref(), interval.as_deref(), &analytics),
-        None => ui.render(&show::plain(&analytics)),
+        None if ui.is_human() => show::overview(ui, link.as_ref(), interval.as_deref(), &analytics, left_out),
+        None => ui.render(&show::plain(&analytics, left_out)),
     };
     ui.write(&text)?;
-    if analytics.totals.clicks == 0 && ui.is_human() {
+    if left_out.is_none_or(|count| count.clicks == 0) && analytics.totals.clicks == 0 && ui.is_human() {
         if let Some(link) = &link {
             ui.suggest(&format!("curl -i {}", link.short_url));
         }

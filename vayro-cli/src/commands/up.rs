@@ -46,6 +46,8 @@ pub struct UpArgs {
     config: ConfigArgs,
 }
 
+/// What is logged: a person watches, who does not care which thread of the server library began.
+const LOG_LEVEL: &str = "info,pingora_core=warn,pingora_proxy=warn";
 /// Settings that let `vayro demo` say where its visits come from, and when they were.
 const DEMO_SETTINGS: [(&str, &str); 2] =
     [("edge.trusted_proxies", "127.0.0.0/8,::1/128"), ("edge.demo_import", "true")];
@@ -61,7 +63,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpArgs) -> Result<(), Com
     };
     let settings = {
         let file = geoip::default_file(&settings.common.backend).display().to_string();
-        let mut more = vec![("geoip.file", file)];
+        let mut more = vec![("geoip.file", file), ("log.level", LOG_LEVEL.to_owned())];
         // Behind a public address a proxy may hand through what strangers send, so there it must be asked for.
         if is_own_machine(&settings) {
             more.extend(DEMO_SETTINGS.map(|(key, value)| (key, value.to_owned())));

@@ -53,6 +53,16 @@ impl Plan {
     }
 }
 
+impl From<Plan> for vayro_core::account::Plan {
+    fn from(plan: Plan) -> Self {
+        match plan {
+            Plan::Free => Self::Free,
+            Plan::Pro => Self::Pro,
+            Plan::Enterprise => Self::Enterprise,
+        }
+    }
+}
+
 /// Returns a table of accounts.
 fn table(users: &[User]) -> Table {
     let mut table = Table::new([

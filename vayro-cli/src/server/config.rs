@@ -68,6 +68,15 @@ impl CommonSettings {
     /// Reads the sections; mistakes go to `errors`, and then the result is `None`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
         let instance = InstanceSettings::read(layers, errors);
+        Self::with_instance(instance, layers, errors)
+    }
+
+    /// Reads the sections beside `[instance]`, also if that one is missing, so that every mistake is found.
+    pub fn with_instance(
+        instance: Option<InstanceSettings>,
+        layers: &Layers,
+        errors: &mut ConfigErrors,
+    ) -> Option<Self> {
         let backend = BackendConfig::read(layers, errors);
         let log = layers.section("log", errors);
         Some(Self { instance: instance?, backend: backend?, log: log? })

@@ -1,5 +1,7 @@
 //! Every role in one process: from settings to a running server, and back to nothing.
 
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,8 @@ use super::listen::{cannot_listen, listen, reachable};
 use super::settings::ServerSettings;
 use crate::error::CommandError;
 
+/// File in the data directory that the running process holds locked.
+const LOCK_FILE: &str = "vayro.lock";
 /// How long the roles may take to say that they are ready.
 const READY_MAX: Duration = Duration::from_secs(30);
 /// Time between two looks at whether they are.
@@ -59,6 +63,7 @@ pub struct Bound {
     pub addresses: Addresses,
     /// Directory of the data, whole.
     pub data_dir: PathBuf,
+    lock: File,
 }
 
 /// Returns the directory of the data.
@@ -76,10 +81,11 @@ pub const fn data_dir(backend: &BackendConfig) -> &PathBuf {
 /// A failure that says what to do about it; nothing stays bound or locked then.
 pub async fn bind(settings: ServerSettings, defaulted: Defaulted) -> Result<Bound, CommandError> {
     let data_dir = make_data_dir(data_dir(&settings.common.backend))?;
+    let lock = lock(&data_dir)?;
     let backends = connect(&settings.common.backend, Roles::ALL).await?;
     match bind_roles(settings, defaulted, &backends).await {
         Ok((edge, worker, api_listener, admin_listener, api, addresses)) => {
-            Ok(Bound { backends, edge, worker, api_listener, admin_listener, api, addresses, data_dir })
+            Ok(Bound { backends, edge, worker, api_listener, admin_listener, api, addresses, data_dir, lock })
         }
         Err(error) => {
             backends.close().await;
@@ -134,13 +140,29 @@ async fn bind_roles(
 /// Makes the directory, for its owner alone, and returns its whole path.
 fn make_data_dir(dir: &Path) -> Result<PathBuf, CommandError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let failed = |error| {
+    let failed = |error: io::Error| {
         CommandError::failed(format!("cannot use the data directory `{}`", dir.display()))
             .caused_by(error)
             .hint("name another one with `--data-dir`")
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     dir.canonicalize().map_err(failed)
+}
+
+/// Takes the directory for this process, until the file is closed.
+fn lock(dir: &Path) -> Result<File, CommandError> {
+    let path = dir.join(LOCK_FILE);
+    let failed =
+        |error: io::Error| CommandError::failed(format!("cannot lock `{}`", path.display())).caused_by(error);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(CommandError::failed(format!("another process uses the data directory `{}`", dir.display()))
+                .hint("stop it first, or choose another directory with `--data-dir`"))
+        }
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 async fn migrate(backends: &Backends) -> Result<(), CommandError> {
@@ -186,6 +208,8 @@ pub struct Running {
     stop_entrances: watch::Sender<bool>,
     stop_worker: watch::Sender<bool>,
     stop_rest: watch::Sender<bool>,
+    /// Held to the end.
+    _lock: File,
 }
 
 impl Bound {
@@ -217,6 +241,7 @@ impl Bound {
             stop_worker,
             stop_rest,
             backends: self.backends,
+            _lock: self.lock,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of a process that plays every role.
 
 use vayro_api::ApiSettings;
-use vayro_backends::config::{ConfigErrors, Layers};
+use vayro_backends::config::{ConfigErrors, InstanceSettings, Layers};
 use vayro_edge::EdgeSettings;
 use vayro_worker::WorkerSettings;
 
@@ -23,12 +23,12 @@ pub struct ServerSettings {
 impl ServerSettings {
     /// Reads every section; mistakes go to `errors`, and then the result is `None`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
-        let common = CommonSettings::read(layers, errors);
-        let worker = WorkerSettings::read(layers, errors);
-        let edge = EdgeSettings::read(layers, errors);
+        let instance = InstanceSettings::read(layers, errors);
         // The API cannot be read without the addresses of the instance.
-        let common = common?;
-        let api = ApiSettings::read(&common.instance, layers, errors);
-        Some(Self { common, edge: edge?, api: api?, worker: worker? })
+        let api = instance.as_ref().and_then(|instance| ApiSettings::read(instance, layers, errors));
+        let common = CommonSettings::with_instance(instance, layers, errors);
+        let edge = EdgeSettings::read(layers, errors);
+        let worker = WorkerSettings::read(layers, errors);
+        Some(Self { common: common?, edge: edge?, api: api?, worker: worker? })
     }
 }

@@ -1,6 +1,8 @@
 //! Tables: one description, three renderings.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Row, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Width, presets,
+};
 use vayro_core::timestamp::Timestamp;
 
 use super::{bars, text};
@@ -96,17 +98,18 @@ pub struct Column {
     title: &'static str,
     is_right: bool,
     place: Place,
+    width_min: u16,
 }
 
 impl Column {
     /// A column of text.
     pub const fn left(title: &'static str) -> Self {
-        Self { title, is_right: false, place: Place::Everywhere }
+        Self { title, is_right: false, place: Place::Everywhere, width_min: 0 }
     }
 
     /// A column of numbers.
     pub const fn right(title: &'static str) -> Self {
-        Self { title, is_right: true, place: Place::Everywhere }
+        Self { title, is_right: true, place: Place::Everywhere, width_min: 0 }
     }
 
     /// Leaves the column out when piped.
@@ -120,6 +123,13 @@ impl Column {
     #[must_use]
     pub const fn pipe_only(mut self) -> Self {
         self.place = Place::PipeOnly;
+        self
+    }
+
+    /// Makes the column at least this wide on a terminal, to line several tables up.
+    #[must_use]
+    pub const fn at_least(mut self, columns: u16) -> Self {
+        self.width_min = columns;
         self
     }
 
@@ -138,22 +148,31 @@ pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Value>>,
     is_headed: bool,
+    is_wrapped: bool,
 }
 
 impl Table {
     /// Makes an empty table with these columns.
     pub fn new(columns: impl Into<Vec<Column>>) -> Self {
-        Self { columns: columns.into(), rows: Vec::new(), is_headed: true }
+        Self { columns: columns.into(), rows: Vec::new(), is_headed: true, is_wrapped: false }
     }
 
     /// Makes a list of names and values: one thing, described.
     pub fn properties(rows: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         let mut table = Self::new([Column::left(""), Column::left("")]);
         table.is_headed = false;
+        table.is_wrapped = true;
         for (name, value) in rows {
             table.push([Value::Toned(name.to_owned(), Tone::Dim), value]);
         }
         table
+    }
+
+    /// Lets long values go on in the next line on a terminal, instead of cutting them.
+    #[must_use]
+    pub const fn wrapped(mut self) -> Self {
+        self.is_wrapped = true;
+        self
     }
 
     /// Adds a row; it has a value for every column.
@@ -200,13 +219,19 @@ impl Table {
         for values in &self.rows {
             let shown = values.iter().enumerate().filter(|(index, _)| is_shown(*index));
             let mut row = Row::from(shown.map(|(_, value)| human_cell(value, now)).collect::<Vec<_>>());
-            row.max_height(1);
+            if !self.is_wrapped {
+                row.max_height(1);
+            }
             table.add_row(row);
         }
         let shown: Vec<&Column> = self.columns.iter().filter(|column| column.is_on(true)).collect();
         for (index, column) in shown.iter().enumerate() {
             if let Some(drawn) = table.column_mut(index) {
                 drawn.set_padding((0, if index + 1 < shown.len() { 2 } else { 0 }));
+                if column.width_min > 0 {
+                    let width = column.width_min + drawn.padding_width();
+                    drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+                }
                 if column.is_right {
                     drawn.set_cell_alignment(CellAlignment::Right);
                 }

@@ -1,57 +1,9 @@
 //! What the client does when the server misbehaves, against a scripted one.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::thread;
 
 use super::run::Home;
-
-const KEY: &str = "vayro_AbCdEfGh_0123456789012345678901234567890123456789";
-
-/// Answers one request after the other with the given answers, and returns what it was asked.
-fn script(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let url = format!("http://{}", listener.local_addr().expect("it listens"));
-    let server = thread::spawn(move || {
-        answers
-            .into_iter()
-            .map(|answer| {
-                let (stream, _) = listener.accept().expect("somebody connects");
-                let mut reader = BufReader::new(&stream);
-                let mut head = String::new();
-                while reader.read_line(&mut head).expect("the head arrives") > 2 {}
-                let len = head
-                    .lines()
-                    .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-                let mut body = vec![0; len.unwrap_or(0)];
-                reader.read_exact(&mut body).expect("the body arrives");
-                (&stream).write_all(answer.as_bytes()).expect("the answer is taken");
-                head
-            })
-            .collect()
-    });
-    (url, server)
-}
-
-fn answer(status: &str, headers: &str, body: &str) -> String {
-    let len = body.len();
-    format!("HTTP/1.1 {status}\r\n{headers}content-length: {len}\r\nconnection: close\r\n\r\n{body}")
-}
-
-fn problem(status: u16, code: &str, detail: &str) -> String {
-    let body = format!(
-        r#"{{"type":"x","title":"Title","status":{status},"code":"{code}","detail":"{detail}","request_id":"r-1"}}"#
-    );
-    answer(&format!("{status} X"), "content-type: application/problem+json\r\n", &body)
-}
-
-fn home<'a>(dir: &'a tempfile::TempDir, url: &str) -> Home<'a> {
-    Home::new(dir.path()).with("VAYRO_API_URL", url).with("VAYRO_API_KEY", KEY)
-}
-
-fn temp() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
+use super::script::{KEY, answer, home, problem, script, temp};
 
 #[test]
 fn nobody_listening_is_said_with_what_to_do() {
@@ -75,8 +27,8 @@ fn a_busy_server_is_asked_again() {
     assert_eq!((run.status, run.stdout.as_str()), (0, ""), "{run}");
     let requests = server.join().expect("the server ends");
     assert_eq!(requests.len(), 3);
-    assert!(requests[0].contains(&format!("authorization: Bearer {KEY}")), "{}", requests[0]);
-    assert!(requests[0].contains("user-agent: vayro-cli/"), "{}", requests[0]);
+    assert!(requests[0].head.contains(&format!("authorization: Bearer {KEY}")), "{}", requests[0].head);
+    assert!(requests[0].head.contains("user-agent: vayro-cli/"), "{}", requests[0].head);
 }
 
 #[test]

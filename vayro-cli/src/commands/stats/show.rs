@@ -1,15 +1,18 @@
 //! How statistics look.
 
 use vayro_core::analytics::{BucketSize, Dimension, local_text, time_zone};
+use vayro_core::click::ClickClass;
 use vayro_core::timestamp::Timestamp;
 
-use crate::client::analytics::{Analytics, Breakdown, BreakdownRow, Point};
+use crate::client::analytics::{Analytics, Breakdown, BreakdownRow, Count, Point};
 use crate::client::links::Link;
 use crate::ui::table::{Column, Table, Tone, Value};
 use crate::ui::{Ui, bars, text};
 
 /// Most columns of the chart over time.
 const SPARKLINE_COLUMNS_MAX: usize = 72;
+/// Widest first column that the tables of the overview share.
+const NAME_COLUMNS_MAX: u16 = 32;
 /// What stands for a value that could not be found out, also in filters.
 const UNKNOWN: &str = "unknown";
 
@@ -27,12 +30,16 @@ pub(super) fn overview(
     link: Option<&Link>,
     interval: Option<&str>,
     analytics: &Analytics,
+    left_out: Option<Count>,
 ) -> String {
-    let mut parts = vec![heading(ui, link, interval, analytics), totals(ui, analytics)];
+    let mut parts = vec![heading(ui, link, interval, analytics), totals(ui, analytics, left_out)];
+    let names = analytics.breakdowns.values().flat_map(|breakdown| &breakdown.rows);
+    let widest = names.map(|row| text::width(&name(row).to_human(Timestamp::EPOCH))).max().unwrap_or(0);
+    let width = u16::try_from(widest).unwrap_or(NAME_COLUMNS_MAX).min(NAME_COLUMNS_MAX);
     if analytics.totals.clicks > 0 {
         for dimension in overview_dimensions(link.is_none()) {
             if analytics.breakdowns.contains_key(dimension.as_str()) {
-                parts.push(breakdown(ui, analytics, dimension));
+                parts.push(breakdown(ui, analytics, dimension, width));
             }
         }
     }
@@ -64,11 +71,21 @@ fn day(at: Timestamp, zone: &str) -> String {
     local_text(at, &zone).chars().take(10).collect()
 }
 
-fn totals(ui: &Ui, analytics: &Analytics) -> String {
-    let counts = Table::properties([
+fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
+    let mut rows = vec![
         ("Clicks", Value::Count(analytics.totals.clicks)),
         ("Visitors", Value::Count(analytics.totals.visitors)),
-    ]);
+    ];
+    if let Some(left_out) = left_out.filter(|count| count.clicks > 0) {
+        let count = text::number(left_out.clicks);
+        let said = if analytics.classes.iter().any(|class| class == ClickClass::Bot.as_str()) {
+            format!("{count} previews and prefetches")
+        } else {
+            format!("{count} of robots, previews and prefetches; `--bots` counts robots too")
+        };
+        rows.push(("Left out", Value::Toned(said, Tone::Dim)));
+    }
+    let counts = Table::properties(rows);
     let mut drawn = ui.render(&counts);
     let values: Vec<i64> = analytics.series.iter().map(|point| point.count.clicks).collect();
     let columns = usize::from(ui.columns()).min(SPARKLINE_COLUMNS_MAX);
@@ -87,15 +104,15 @@ fn totals(ui: &Ui, analytics: &Analytics) -> String {
     drawn
 }
 
-/// Draws one breakdown.
-pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension) -> String {
+/// Draws one breakdown; `width` is the least width of its first column.
+pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, width: u16) -> String {
     let empty = Breakdown { rows: Vec::new(), total: 0, others: 0 };
     let breakdown = analytics.breakdowns.get(dimension.as_str()).unwrap_or(&empty);
     if breakdown.rows.is_empty() && ui.is_human() {
         return "No clicks.\n".to_owned();
     }
     let mut table = Table::new([
-        Column::left(title(dimension)),
+        Column::left(title(dimension)).at_least(width),
         Column::right("CLICKS"),
         Column::right("SHARE").terminal_only(),
         Column::left("").terminal_only(),
@@ -160,7 +177,7 @@ pub(super) fn series(analytics: &Analytics) -> Table {
 }
 
 /// Returns the overview for a program: dimension, value, clicks, visitors.
-pub(super) fn plain(analytics: &Analytics) -> Table {
+pub(super) fn plain(analytics: &Analytics, left_out: Option<Count>) -> Table {
     let mut table = Table::new([Column::left(""), Column::left(""), Column::right(""), Column::right("")]);
     let count =
         |count: crate::client::analytics::Count| [Value::Count(count.clicks), Value::Count(count.visitors)];
@@ -169,6 +186,9 @@ pub(super) fn plain(analytics: &Analytics) -> Table {
         table.push([Value::text(dimension), value, clicks, visitors]);
     };
     push("total", Value::None, count(analytics.totals));
+    if let Some(left_out) = left_out {
+        push("left_out", Value::None, count(left_out));
+    }
     for (dimension, breakdown) in &analytics.breakdowns {
         for row in &breakdown.rows {
             push(dimension, name(row), count(row.count));

@@ -4,7 +4,7 @@ use clap::Args;
 use vayro_core::account::Email;
 
 use super::Plan;
-use crate::client::accounts::NewUser;
+use crate::client::accounts::{CreatedUser, NewUser};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -29,19 +29,15 @@ pub struct CreateArgs {
     /// Make a password instead of asking for one
     #[arg(long)]
     generate: bool,
+
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    direct: crate::server::accounts::DirectArgs,
 }
 
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: CreateArgs) -> Result<(), CommandError> {
-    let api = context.api()?;
-    let password = if args.generate { None } else { Some(ask(ui).await?) };
-    let new = NewUser {
-        email: args.email.to_string(),
-        password,
-        plan: args.plan.as_str().to_owned(),
-        is_operator: args.operator,
-    };
-    let created = api.create_user(&new).await?;
+    let created = create(ui, context, &args).await?;
     match &created.generated_password {
         _ if ui.is_json() => ui.json(&created)?,
         Some(password) => ui.line(password)?,
@@ -52,6 +48,32 @@ pub async fn run(ui: &mut Ui, context: &Context, args: CreateArgs) -> Result<(),
         ui.note("The password is shown only now");
     }
     Ok(())
+}
+
+async fn create(ui: &mut Ui, context: &Context, args: &CreateArgs) -> Result<CreatedUser, CommandError> {
+    #[cfg(feature = "server")]
+    if args.direct.direct {
+        let accounts = args.direct.open(context).await?;
+        let password = if args.generate { None } else { Some(ask(ui).await?) };
+        let plan = args.plan.into();
+        let new =
+            vayro_api::NewAccount { email: args.email.clone(), password, plan, is_operator: args.operator };
+        let created = accounts.create(new).await?;
+        return Ok(CreatedUser {
+            user: created.user.into(),
+            workspace_id: created.workspace.id.to_string(),
+            generated_password: created.generated_password,
+        });
+    }
+    let api = context.api()?;
+    let password = if args.generate { None } else { Some(ask(ui).await?) };
+    let new = NewUser {
+        email: args.email.to_string(),
+        password,
+        plan: args.plan.as_str().to_owned(),
+        is_operator: args.operator,
+    };
+    Ok(api.create_user(&new).await?)
 }
 
 async fn ask(ui: &mut Ui) -> Result<String, CommandError> {

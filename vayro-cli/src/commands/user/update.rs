@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Plan;
-use crate::client::accounts::UserPatch;
+use crate::client::accounts::{User, UserPatch};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -40,6 +40,10 @@ pub struct UpdateArgs {
     /// Switch it on again
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
+
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    direct: crate::server::accounts::DirectArgs,
 }
 
 /// Runs the command.
@@ -55,6 +59,11 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpdateArgs) -> Result<(),
         return Err(CommandError::usage("there is nothing to change")
             .hint("`vayro user update --help` lists what can be changed"));
     }
+    #[cfg(feature = "server")]
+    if args.direct.direct {
+        let user = update_directly(ui, context, &args, &patch).await?;
+        return tell(ui, &user);
+    }
     let api = context.api()?;
     let wanted = args.user.to_lowercase();
     let users = api.list_users().await?;
@@ -63,14 +72,44 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpdateArgs) -> Result<(),
             .hint("`vayro user list` shows them"));
     };
     if args.password {
-        let password = ui.read_secret("New password: ").await?.unwrap_or_default();
-        if password.is_empty() {
-            return Err(CommandError::usage("there is no password on stdin"));
-        }
-        patch.password = Some(password);
+        patch.password = Some(ask(ui).await?);
     }
     let user = api.update_user(&user.id, &patch).await?;
-    ui.show(&user, |user| super::table(std::slice::from_ref(user)))?;
+    tell(ui, &user)
+}
+
+/// Changes the account in the database itself.
+#[cfg(feature = "server")]
+async fn update_directly(
+    ui: &mut Ui,
+    context: &Context,
+    args: &UpdateArgs,
+    patch: &UserPatch,
+) -> Result<User, CommandError> {
+    let email = args.user.parse().map_err(|error: vayro_core::account::EmailError| {
+        CommandError::usage(error.to_string()).hint("with `--direct` an account is named by its address")
+    })?;
+    let accounts = args.direct.open(context).await?;
+    let password = if args.password { Some(ask(ui).await?) } else { None };
+    let change = vayro_core::account::UserPatch {
+        password_hash: None,
+        plan: args.plan.map(Into::into),
+        is_operator: patch.is_operator,
+        is_disabled: patch.is_disabled,
+    };
+    Ok(accounts.update(&email, password, change).await?.into())
+}
+
+async fn ask(ui: &mut Ui) -> Result<String, CommandError> {
+    let password = ui.read_secret("New password: ").await?.unwrap_or_default();
+    if password.is_empty() {
+        return Err(CommandError::usage("there is no password on stdin"));
+    }
+    Ok(password)
+}
+
+fn tell(ui: &mut Ui, user: &User) -> Result<(), CommandError> {
+    ui.show(user, |user| super::table(std::slice::from_ref(user)))?;
     ui.note(&format!("Updated {}", user.email));
     Ok(())
 }

@@ -38,7 +38,7 @@ pub(super) fn again(ui: &mut Ui, reading: &Reading) -> Result<(), CommandError> 
     table.push([
         Value::Time(reading.at),
         Value::text(bounded_plain(reading.undelivered)),
-        Value::text(known(reading.undelivered_oldest_ms)),
+        age(reading.undelivered_oldest_ms, reading.undelivered.count),
         Value::count(reading.pending),
         rate(reading.in_per_second),
         rate(reading.out_per_second),
@@ -69,9 +69,9 @@ fn plain(ui: &Ui, reading: &Reading) -> String {
     let mut table = Table::properties([
         ("at", Value::Time(reading.at)),
         ("undelivered", Value::text(bounded_plain(reading.undelivered))),
-        ("undelivered_oldest_ms", Value::text(known(reading.undelivered_oldest_ms))),
+        ("undelivered_oldest_ms", age(reading.undelivered_oldest_ms, reading.undelivered.count)),
         ("pending", Value::count(reading.pending)),
-        ("pending_oldest_ms", Value::text(known(reading.pending_oldest_ms))),
+        ("pending_oldest_ms", age(reading.pending_oldest_ms, reading.pending)),
         ("in_per_second", Value::text(rate(reading.in_per_second))),
         ("out_per_second", Value::text(rate(reading.out_per_second))),
         ("drain_seconds", Value::text(known(reading.drain_seconds))),
@@ -186,6 +186,11 @@ fn bounded_human(count: BoundedCount) -> String {
 fn bounded_plain(count: BoundedCount) -> String {
     let plus = if count.is_capped { "+" } else { "" };
     format!("{}{plus}", count.count)
+}
+
+/// Writes the age of the oldest of `count` clicks; there is none if there are no clicks.
+fn age(oldest_ms: Option<u64>, count: u64) -> Value {
+    if count == 0 { Value::None } else { Value::text(known(oldest_ms)) }
 }
 
 fn known(value: Option<u64>) -> String {
