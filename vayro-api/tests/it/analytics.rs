@@ -37,6 +37,8 @@ async fn world<'a>(app: &'a TestApp, ada: &Person) -> World<'a> {
         row(ada, index, link_id, at, country, browser, visitor, class)
     })
     .collect();
+    let first_month = "2026-02-01T00:00:00Z".parse().expect("valid");
+    app.backends.click_rows.ensure_partitions(first_month, app.clock.now()).await.expect("makes partitions");
     app.backends.click_rows.write(&rows).await.expect("writes");
     World { client, first, second }
 }

@@ -74,12 +74,13 @@ async fn guessing_is_limited_and_locks_out_nobody_else() {
     answer.problem("rate_limited");
 
     app.anonymous().from("203.0.113.7").post("/v1/login", right.clone()).await.ok(200);
-    app.clock.advance(Duration::from_secs(wait));
-    attacker.post("/v1/login", right.clone()).await.ok(200);
     // A success forgets the tries before it.
-    for _ in 0..4 {
-        attacker.post("/v1/login", wrong.clone()).await.problem("wrong_credentials");
-        attacker.post("/v1/login", right.clone()).await.ok(200);
+    let owner = app.anonymous().from("203.0.113.8");
+    for _ in 0..2 {
+        for _ in 0..4 {
+            owner.post("/v1/login", wrong.clone()).await.problem("wrong_credentials");
+        }
+        owner.post("/v1/login", right.clone()).await.ok(200);
     }
 }
 
