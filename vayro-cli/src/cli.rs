@@ -22,7 +22,7 @@ Exit status:
 /// server, by default the one that `vayro up` started.
 #[derive(Debug, Parser)]
 #[command(
-    name = "vayro", version, after_help = EXIT_STATUSES, propagate_version = true, max_term_width = 100,
+    name = "vayro", version, after_help = EXIT_STATUSES, max_term_width = 100,
     subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true
 )]
 pub struct Cli {
@@ -76,13 +76,13 @@ impl Command {
     pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
         #[cfg(feature = "server")]
         let command = match self {
-            Self::Up(args) => return commands::up::run(ui, context, *args).await,
+            Self::Up(args) => return Box::pin(commands::up::run(ui, context, *args)).await,
             other => other,
         };
         #[cfg(not(feature = "server"))]
         let command = self;
         tokio::select! {
-            result = command.run_client(ui, context) => result,
+            result = Box::pin(command.run_client(ui, context)) => result,
             _ = tokio::signal::ctrl_c() => Err(context.interrupted()),
         }
     }
@@ -110,8 +110,8 @@ impl Command {
             Self::Config(command) => command.run(ui, context),
             #[cfg(feature = "server")]
             Self::Geoip(command) => command.run(ui, context),
-            Self::Completions(args) => commands::completions::run(ui, context, args),
-            Self::Man(args) => commands::man::run(ui, context, args),
+            Self::Completions(args) => commands::completions::run(ui, context, &args),
+            Self::Man(args) => commands::man::run(ui, context, &args),
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct GlobalArgs {
     )]
     pub profile: Option<String>,
 
-    /// Address of the API, such as http://127.0.0.1:8081
+    /// Address of the API, such as `http://127.0.0.1:8081`
     #[arg(long, global = true, value_name = "URL", env = "VAYRO_API_URL", hide_env_values = true)]
     pub api_url: Option<String>,
 }
@@ -81,13 +81,11 @@ impl Context {
     /// # Panics
     ///
     /// Never on a machine whose clock shows a year from 1 to 9999.
-    #[expect(clippy::unused_self, reason = "time is a part of the context")]
     pub fn now(&self) -> Timestamp {
         Timestamp::from(jiff::Timestamp::try_from(SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
 
     /// Returns the IANA name of this machine's time zone, `UTC` if it has none.
-    #[expect(clippy::unused_self, reason = "the zone is a part of the context")]
     pub fn time_zone_name(&self) -> String {
         let zone = jiff::tz::TimeZone::system();
         let name = zone.iana_name().filter(|name| !matches!(*name, "Etc/Unknown" | "Etc/UTC"));

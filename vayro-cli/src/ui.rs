@@ -38,6 +38,7 @@ pub enum ColorChoice {
 }
 
 /// What a run of the command looks like from outside.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     /// Whether stdin is a terminal.
@@ -66,7 +67,7 @@ impl Surroundings {
         }
     }
 
-    fn has_color(&self, choice: ColorChoice, is_terminal: bool) -> bool {
+    fn has_color(self, choice: ColorChoice, is_terminal: bool) -> bool {
         match choice {
             ColorChoice::Auto => is_terminal && !self.refuses_color,
             ColorChoice::Always => true,
@@ -280,7 +281,7 @@ impl Ui {
         let label = self.labeled("error:", "31");
         let mut said = format!("{label} {}\n", text::clean(&error.to_string()));
         for detail in error.details() {
-            said.push_str(&format!("  {}\n", text::clean(&detail)));
+            said = format!("{said}  {}\n", text::clean(&detail));
         }
         self.say(&said);
         if !error.hints().is_empty() {
@@ -314,5 +315,7 @@ fn unprintable(error: serde_json::Error) -> CommandError {
     CommandError::failed("the result cannot be written as JSON").caused_by(error)
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

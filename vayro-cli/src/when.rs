@@ -45,12 +45,12 @@ impl FromStr for When {
 impl When {
     /// Returns the instant, spans counted into the future from `now`.
     pub fn ahead_of(&self, now: Timestamp) -> Timestamp {
-        self.resolve(now, |here, span| here.saturating_add(span))
+        self.resolve(now, Zoned::saturating_add::<Span>)
     }
 
     /// Returns the instant, spans counted into the past from `now`.
     pub fn before(&self, now: Timestamp) -> Timestamp {
-        self.resolve(now, |here, span| here.saturating_sub(span))
+        self.resolve(now, Zoned::saturating_sub::<Span>)
     }
 
     fn resolve(&self, now: Timestamp, apply: impl FnOnce(&Zoned, Span) -> Zoned) -> Timestamp {

@@ -19,7 +19,7 @@ pub struct CompletionsArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, _: &Context, args: CompletionsArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, _: &Context, args: &CompletionsArgs) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "vayro", &mut script);
     ui.write_bytes(&script)

@@ -20,8 +20,8 @@ impl ConfigCommand {
     /// Runs the command.
     pub fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
         match self {
-            Self::Check(args) => check::run(ui, context, args),
-            Self::Show(args) => show::run(ui, context, args),
+            Self::Check(args) => check::run(ui, context, &args),
+            Self::Show(args) => show::run(ui, context, &args),
         }
     }
 }

@@ -77,7 +77,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DoctorArgs) -> Result<(),
     let mut findings = vec![Finding::new("configuration", Verdict::Ok, sound)];
     findings.extend(machine::data(&settings));
     findings.extend(dependencies::back_ends(&settings.common.backend).await);
-    findings.extend(machine::geoip(&settings));
+    findings.push(machine::geoip(&settings));
     findings.extend(dependencies::ports(&settings).await);
     findings.push(dependencies::clock(context).await);
     findings.extend(promise::promises(&settings.common.backend));

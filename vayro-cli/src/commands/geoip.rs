@@ -32,8 +32,8 @@ impl GeoipCommand {
     /// Runs the command.
     pub fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
         match self {
-            Self::Set(args) => set::run(ui, context, args),
-            Self::Status(args) => status::run(ui, context, args),
+            Self::Set(args) => set::run(ui, context, &args),
+            Self::Status(args) => status::run(ui, context, &args),
         }
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use secrecy::ExposeSecret as _;
 use vayro_core::access::Scope;
-use vayro_core::account::{Email, KEY_NAME_LEN_MAX};
+use vayro_core::account::{Email, EmailError, KEY_NAME_LEN_MAX};
 
 use crate::client::Api;
 use crate::client::accounts::NewKey;
@@ -17,7 +17,7 @@ use crate::ui::Ui;
 /// Signs in with e-mail and password, makes an API key for this machine and keeps it in the profile,
 /// `$XDG_CONFIG_HOME/vayro/config.toml`, which only you can read. The password is asked for without
 /// echo, or read from stdin. With `--with-key` an existing key is read the same way, or taken from
-/// VAYRO_API_KEY.
+/// `VAYRO_API_KEY`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
     /// E-mail address of the account
@@ -72,13 +72,11 @@ async fn with_key(ui: &mut Ui, context: &Context, address: String) -> Result<Pro
 
 /// Signs in as a browser would, makes a key, and ends the session.
 async fn with_password(ui: &mut Ui, address: String, email: Option<Email>) -> Result<Profile, CommandError> {
-    let email = match email {
-        Some(email) => email,
-        None => {
-            let text = ui.ask("E-mail: ", "name the account with `--email`").await?;
-            text.parse()
-                .map_err(|error: vayro_core::account::EmailError| CommandError::usage(error.to_string()))?
-        }
+    let email = if let Some(email) = email {
+        email
+    } else {
+        let text = ui.ask("E-mail: ", "name the account with `--email`").await?;
+        text.parse().map_err(|error: EmailError| CommandError::usage(error.to_string()))?
     };
     let password = ui.read_secret("Password: ").await?.unwrap_or_default();
     if password.is_empty() {

@@ -19,7 +19,7 @@ pub struct ManArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, _: &Context, args: ManArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, _: &Context, args: &ManArgs) -> Result<(), CommandError> {
     let dir = &args.dir;
     let failed =
         |error| CommandError::failed(format!("cannot write to `{}`", dir.display())).caused_by(error);

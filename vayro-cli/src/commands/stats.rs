@@ -35,7 +35,8 @@ pub struct StatsArgs {
     all: bool,
 
     /// Break down by country, region, city, device, browser, os, language, referrer, link, trigger,
-    /// utm_source, utm_medium, utm_campaign, utm_term or utm_content; or over time by hour, day, week or
+    /// `utm_source`, `utm_medium`, `utm_campaign`,
+    /// `utm_term` or `utm_content`; or over time by hour, day, week or
     /// month
     #[arg(long, value_name = "WHAT", value_parser = parse_by)]
     by: Option<By>,
@@ -182,10 +183,9 @@ pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), 
         None => ui.render(&show::plain(&analytics, left_out)),
     };
     ui.write(&text)?;
-    if left_out.is_none_or(|count| count.clicks == 0) && analytics.totals.clicks == 0 && ui.is_human() {
-        if let Some(link) = &link {
-            ui.suggest(&format!("curl -i {}", link.short_url));
-        }
+    let is_unvisited = left_out.is_none_or(|count| count.clicks == 0) && analytics.totals.clicks == 0;
+    if is_unvisited && let Some(link) = &link {
+        ui.suggest(&format!("curl -i {}", link.short_url));
     }
     Ok(())
 }

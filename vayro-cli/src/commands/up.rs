@@ -134,7 +134,7 @@ fn is_own_machine(settings: &ServerSettings) -> bool {
 fn ready_line(addresses: &Addresses) -> String {
     let mut line = format!("ready edge={} api={}", addresses.edge.join(","), addresses.api);
     if let Some(admin) = &addresses.admin {
-        line.push_str(&format!(" admin={admin}"));
+        line = format!("{line} admin={admin}");
     }
     line
 }

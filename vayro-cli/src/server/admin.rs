@@ -67,6 +67,10 @@ impl Watched {
 }
 
 /// Answers until `shutdown` turns true.
+///
+/// # Panics
+///
+/// Never: the semaphore is not closed.
 pub async fn serve(listener: TcpListener, watched: Watched, mut shutdown: watch::Receiver<bool>) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

@@ -109,11 +109,11 @@ fn tell(
     match profile {
         Ok(Written { name, path }) => {
             let option = if name == DEFAULT_PROFILE { String::new() } else { format!(" --profile {name}") };
-            text.push_str(&format!(
-                "The key is also in {}, so this works in another terminal at once:\n\n  \
+            text = format!(
+                "{text}The key is also in {}, so this works in another terminal at once:\n\n  \
                  vayro link create https://example.com{option}\n\n",
                 path.display()
-            ));
+            );
         }
         Err(error) => ui.warn(&format!("no profile was written ({error}); sign in with `vayro login`")),
     }

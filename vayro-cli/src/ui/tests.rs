@@ -1,26 +1,6 @@
+use super::testing::{PIPE, TERMINAL, now, ui};
 use super::*;
 use table::{Column, Value};
-
-/// A stream whose content can be read after the `Ui` took it.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Captured {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A pipe nobody reads from any more.
 struct Broken;
@@ -33,26 +13,6 @@ impl Write for Broken {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-const TERMINAL: Surroundings = Surroundings {
-    is_in_terminal: true,
-    is_out_terminal: true,
-    is_err_terminal: true,
-    columns: 40,
-    refuses_color: true,
-};
-const PIPE: Surroundings =
-    Surroundings { is_in_terminal: false, is_out_terminal: false, is_err_terminal: false, ..TERMINAL };
-
-fn now() -> Timestamp {
-    "2026-05-10T12:00:00Z".parse().expect("valid")
-}
-
-fn ui(surroundings: Surroundings, manner: Manner, answers: &'static str) -> (Ui, Captured, Captured) {
-    let (out, err) = (Captured::default(), Captured::default());
-    let ui = Ui::new(out.clone(), err.clone(), answers.as_bytes(), surroundings, manner, now());
-    (ui, out, err)
 }
 
 fn sample(_: &[i64]) -> Table {

@@ -16,7 +16,13 @@ use super::run::Home;
 fn write_reference(command: &clap::Command, name: &str, depth: usize, text: &mut String) {
     let help = command.clone().term_width(100).render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    let help = help.join("\n");
+    let mut help = help.join("\n");
+    // They are the same everywhere.
+    if depth > 2
+        && let Some(at) = help.find("\nGlobal options:")
+    {
+        help.truncate(at);
+    }
     writeln!(text, "\n{} `{name}`\n\n```text\n{}\n```", "#".repeat(depth), help.trim_end())
         .expect("a string grows");
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
@@ -29,7 +35,7 @@ fn reference() -> String {
     let mut command = Cli::command();
     command.build();
     let mut text = String::from(
-        "# The `vayro` command\n\nThe help of every command. A test writes and checks this file.\n",
+        "# The `vayro` command\n\nThe help of every command; the global options are those of `vayro` itself. A test writes and checks\nthis file.\n",
     );
     write_reference(&command, "vayro", 2, &mut text);
     text

@@ -32,6 +32,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server in a fresh folder.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server in a fresh folder with further arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut server = Self {
             dir,
@@ -42,7 +47,7 @@ impl Server {
             greeting: String::new(),
             stdout: None,
         };
-        server.up(&[]);
+        server.up(arguments);
         server
     }
 

@@ -106,3 +106,27 @@ fn every_mistake_of_the_configuration_is_reported_before_anything_starts() {
     assert!(run.stderr.contains("edge.listem") && run.stderr.contains("api.listen"), "{run}");
     assert!(!dir.path().join("vayro-data").exists(), "nothing was made");
 }
+
+#[tokio::test]
+async fn the_clustered_set_runs_in_one_process_too() {
+    let (postgres, redis) =
+        (vayro_testing::postgres::database().await, vayro_testing::redis::database().await);
+    let clustered = ["--postgres", &postgres.url, "--redis", &redis.url];
+    // The child processes are waited for on a thread of their own: the databases live on this one.
+    let check = {
+        let arguments = clustered.map(str::to_owned);
+        move || {
+            let arguments = arguments.each_ref().map(String::as_str);
+            let mut server = Server::start_with(&arguments);
+            server.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+            assert!(server.visit("/hello", BROWSER).starts_with("HTTP/1.1 302 "));
+            server.wait_for(&["stats", "hello", "--json"], "/totals/clicks", 1);
+            let doctor = ["doctor", "--json", "--postgres", arguments[1], "--redis", arguments[3]];
+            let found = server.vayro(&doctor);
+            assert!(found.stdout.contains("append-only file"), "{found}");
+            let (status, _) = server.stop();
+            assert_eq!(status.code(), Some(0));
+        }
+    };
+    tokio::task::spawn_blocking(check).await.expect("the checks hold");
+}

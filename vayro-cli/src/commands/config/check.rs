@@ -18,7 +18,7 @@ pub struct CheckArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, context: &Context, args: CheckArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, context: &Context, args: &CheckArgs) -> Result<(), CommandError> {
     let layers = args.config.layers(context, &[])?;
     checked(&layers, ServerSettings::read)?;
     let changed = layers.show().iter().filter(|setting| !setting.is_default).count();

@@ -23,7 +23,7 @@ pub struct ShowArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, context: &Context, args: ShowArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, context: &Context, args: &ShowArgs) -> Result<(), CommandError> {
     let layers = args.config.layers(context, &[])?;
     let mut settings = layers.show();
     settings.retain(|setting| !args.changed || !setting.is_default);

@@ -165,7 +165,9 @@ mod tests {
         let earliest = now().minus(Duration::from_hours(24 * (DAYS + 1)));
         assert!(visits.iter().all(|visit| visit.at <= now() && visit.at >= earliest));
         let mut per_link = [0; 12];
-        visits.iter().for_each(|visit| per_link[visit.link] += 1);
+        for visit in &visits {
+            per_link[visit.link] += 1;
+        }
         assert!(per_link.iter().all(|count| *count > 0), "{per_link:?}");
         assert!(per_link[0] > per_link[6] && per_link[6] > 50, "{per_link:?}");
     }

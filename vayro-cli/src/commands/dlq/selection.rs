@@ -19,7 +19,8 @@ pub const SELECTED_MAX: usize = 100_000;
 /// Filters of dead letters.
 #[derive(Clone, Debug, Args)]
 pub struct FilterArgs {
-    /// Only for this reason: undecodable, rejected, unknown_link, out_of_range or crashed
+    /// Only for this reason: `undecodable`, `rejected`, `unknown_link`, `out_of_range` or
+    /// `crashed`
     #[arg(long, value_parser = parse_reason)]
     reason: Option<DeadReason>,
 

@@ -44,7 +44,7 @@ pub(super) async fn back_ends(backend: &BackendConfig) -> Vec<Finding> {
             let mut detail = error.to_string();
             let mut cause = std::error::Error::source(&error);
             while let Some(error) = cause {
-                detail.push_str(&format!(": {error}"));
+                detail = format!("{detail}: {error}");
                 cause = error.source();
             }
             return vec![Finding::new("back ends", Verdict::Failed, detail)];
@@ -87,16 +87,16 @@ async fn schema(backends: &Backends) -> Finding {
 }
 
 /// Returns why nobody listens at the address; `None` if somebody does, or if it is no TCP address.
-async fn unreachable(part: &'static str, url: &SecretString, port: u16) -> Option<Finding> {
+async fn unreachable(server: &'static str, url: &SecretString, default_port: u16) -> Option<Finding> {
     let url = Url::parse(url.expose_secret()).ok()?;
     let host = url.host_str().filter(|host| !host.is_empty())?.trim_matches(['[', ']']).to_owned();
-    let port = url.port().unwrap_or(port);
+    let port = url.port().unwrap_or(default_port);
     let problem = match timeout(ANSWER_MAX, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => return None,
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {}", text::duration(ANSWER_MAX)),
     };
-    Some(Finding::new(part, Verdict::Failed, format!("cannot reach {host}:{port}: {problem}")))
+    Some(Finding::new(server, Verdict::Failed, format!("cannot reach {host}:{port}: {problem}")))
 }
 
 /// Tells for each address whether it is free, ours, or somebody else's.

@@ -55,11 +55,11 @@ fn room(dir: &Path, backend: &BackendConfig) -> Option<Finding> {
 }
 
 /// Looks at the GeoIP file.
-pub(super) fn geoip(settings: &ServerSettings) -> Option<Finding> {
+pub(super) fn geoip(settings: &ServerSettings) -> Finding {
     const CHECK: &str = "GeoIP file";
     let configured: Option<PathBuf> = settings.worker.enrich.geoip_file.clone();
     let file = configured.unwrap_or_else(|| geoip::default_file(&settings.common.backend));
-    Some(match Status::of(file) {
+    match Status::of(file) {
         Status::Loaded { info, .. } => {
             Finding::new(CHECK, Verdict::Ok, format!("{} of {}", info.database_type, info.built_at))
         }
@@ -73,5 +73,5 @@ pub(super) fn geoip(settings: &ServerSettings) -> Option<Finding> {
         Status::Broken { file, error } => {
             Finding::new(CHECK, Verdict::Failed, format!("{} cannot be used: {error}", file.display()))
         }
-    })
+    }
 }

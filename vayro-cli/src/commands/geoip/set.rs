@@ -28,7 +28,7 @@ pub struct SetArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, context: &Context, args: SetArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, context: &Context, args: &SetArgs) -> Result<(), CommandError> {
     let info = GeoIp::inspect(&args.file).map_err(|error| {
         CommandError::failed(format!("`{}` cannot be used", args.file.display())).caused_by(error)
     })?;

@@ -59,7 +59,7 @@ impl Status {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, context: &Context, args: StatusArgs) -> Result<(), CommandError> {
+pub fn run(ui: &mut Ui, context: &Context, args: &StatusArgs) -> Result<(), CommandError> {
     let status = Status::of(file(context, &args.config)?);
     ui.show(&status, table)?;
     match status {

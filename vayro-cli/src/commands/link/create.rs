@@ -15,7 +15,7 @@ use crate::when::When;
 /// Prints the short address. The code is chosen for you unless `--code` is given.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Where the link leads, such as https://example.com/page
+    /// Where the link leads, such as `https://example.com/page`
     #[arg(value_name = "URL")]
     target_url: String,
 

@@ -4,6 +4,7 @@ mod code;
 mod file;
 mod row;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -107,8 +108,9 @@ pub async fn run(ui: &mut Ui, context: &Context, args: ImportArgs) -> Result<(),
     }
     let rows: Vec<Row> = input.rows.into_iter().filter(|row| row.number >= args.from_row).collect();
     if args.dry_run {
-        let results = rows.iter().map(check).collect();
-        return conclude(ui, results, "would be created");
+        let results: Vec<RowResult> = rows.iter().map(check).collect();
+        stream(ui, &results)?;
+        return conclude(ui, &results, "would be created");
     }
     let api = context.api()?;
     let progress = ui.progress("Importing", u64::try_from(rows.len()).ok());
@@ -130,7 +132,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: ImportArgs) -> Result<(),
     }
     drop(progress);
     match failure {
-        None => conclude(ui, results, "created"),
+        None => conclude(ui, &results, "created"),
         Some((next_row, error)) => {
             let made = results.iter().filter(|result| result.status == Status::Created).count();
             ui.note(&format!("Stopped after {} created.", text::plural(made, "link")));
@@ -278,17 +280,15 @@ fn print_all(ui: &mut Ui, results: &[RowResult]) -> Result<(), CommandError> {
     ui.write(&text)
 }
 
-fn conclude(ui: &mut Ui, results: Vec<RowResult>, verb: &str) -> Result<(), CommandError> {
-    if verb != "created" {
-        stream(ui, &results)?;
-    }
-    print_all(ui, &results)?;
+/// Prints what was not printed yet, and ends with a failure if a row failed.
+fn conclude(ui: &mut Ui, results: &[RowResult], verb: &str) -> Result<(), CommandError> {
+    print_all(ui, results)?;
     let count = |status| results.iter().filter(|result| result.status == status).count();
     let good = count(Status::Created) + count(Status::Valid);
     let (unchanged, bad) = (count(Status::Unchanged), count(Status::Failed));
     let mut summary = format!("{} {verb}", text::plural(good, "link"));
     if unchanged > 0 {
-        summary.push_str(&format!(", {unchanged} unchanged"));
+        write!(summary, ", {unchanged} unchanged").expect("a string grows");
     }
     ui.note(&summary);
     if bad == 0 {

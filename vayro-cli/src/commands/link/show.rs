@@ -58,3 +58,42 @@ fn state(state: &str) -> Value {
     };
     Value::Toned(state.to_owned(), tone)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ui::testing::terminal;
+
+    fn sample(state: &str, target: &str) -> Link {
+        serde_json::from_value(json!({
+            "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+            "short_code": "launch",
+            "short_url": "https://vay.ro/launch",
+            "domain": "vay.ro",
+            "target_url": target,
+            "title": "",
+            "state": state,
+            "redirect_status": 302,
+            "is_active": true,
+            "expires_at": "2026-06-01T00:00:00Z",
+            "archived_at": null,
+            "deleted_at": null,
+            "created_at": "2026-05-10T11:00:00Z",
+            "updated_at": "2026-05-10T11:00:00Z",
+            "version": 1,
+            "clicks": 12_345,
+            "last_click_at": "2026-05-10T11:59:30Z",
+        }))
+        .expect("it is the API's form")
+    }
+
+    #[test]
+    fn a_terminal_gets_relative_times_and_whole_columns() {
+        let long = format!("https://example.com/{}", "x".repeat(100));
+        let links = [sample("active", "https://example.com/"), sample("expired", &long)];
+        insta::assert_snapshot!("link_table", terminal(90).render(&table(&links)));
+        insta::assert_snapshot!("link_properties", terminal(60).render(&properties(&links[1])));
+    }
+}

@@ -14,6 +14,7 @@ use crate::when::When;
 /// Change a link
 ///
 /// Every edge uses the new state at once.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
     /// Short code, short address or id

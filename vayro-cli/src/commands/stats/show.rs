@@ -90,7 +90,8 @@ fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
     let values: Vec<i64> = analytics.series.iter().map(|point| point.count.clicks).collect();
     let columns = usize::from(ui.columns()).min(SPARKLINE_COLUMNS_MAX);
     if analytics.totals.clicks > 0 && values.len() > 1 {
-        drawn.push_str(&format!("\n{}\n", ui.accent(&bars::sparkline(&values, columns))));
+        let sparkline = ui.accent(&bars::sparkline(&values, columns));
+        drawn = format!("{drawn}\n{sparkline}\n");
         if let Some(peak) = analytics.series.iter().max_by_key(|point| point.count.clicks) {
             let said = format!(
                 "per {}, most {} on {}",
@@ -98,7 +99,7 @@ fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
                 text::number(peak.count.clicks),
                 label(peak, analytics.bucket)
             );
-            drawn.push_str(&format!("{}\n", ui.dim(&said)));
+            drawn = format!("{drawn}{}\n", ui.dim(&said));
         }
     }
     drawn
@@ -233,5 +234,62 @@ const fn title(dimension: Dimension) -> &'static str {
         Dimension::UtmCampaign => "UTM CAMPAIGN",
         Dimension::UtmTerm => "UTM TERM",
         Dimension::UtmContent => "UTM CONTENT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ui::testing::terminal;
+
+    fn sample() -> Analytics {
+        let point = |day: u32, clicks: i64| json!({ "start": format!("2026-05-{day:02}T00:00:00+02:00"), "clicks": clicks, "visitors": clicks / 2 });
+        let row =
+            |value: &str, clicks: i64| json!({ "value": value, "clicks": clicks, "visitors": clicks / 2 });
+        let breakdown = |rows: Vec<serde_json::Value>| json!({ "rows": rows, "total": 1300, "others": 66 });
+        serde_json::from_value(json!({
+            "link_id": null,
+            "start": "2026-04-30T22:00:00Z",
+            "end": "2026-05-05T12:00:00.000001Z",
+            "timezone": "Europe/Berlin",
+            "bucket": "day",
+            "classes": ["counted"],
+            "totals": { "clicks": 1300, "visitors": 650 },
+            "series": [point(1, 100), point(2, 0), point(3, 700), point(4, 400), point(5, 100)],
+            "breakdowns": {
+                "country": breakdown(vec![row("DE", 1000), row("", 234)]),
+                "referrer": breakdown(vec![row("news.ycombinator.com", 1234)]),
+            },
+        }))
+        .expect("it is the API's form")
+    }
+
+    #[test]
+    fn the_overview_fits_its_terminal() {
+        let ui = terminal(80);
+        let left_out = Some(Count { clicks: 12, visitors: 3 });
+        insta::assert_snapshot!("overview", overview(&ui, None, Some("30d"), &sample(), left_out));
+        for columns in [40, 60, 80, 200] {
+            for line in overview(&terminal(columns), None, Some("30d"), &sample(), left_out).lines() {
+                assert!(text::width(line) <= usize::from(columns), "{columns}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn points_over_time_have_bars() {
+        insta::assert_snapshot!("series", terminal(80).render(&series(&sample())));
+    }
+
+    #[test]
+    fn nobody_came_is_said() {
+        let mut nothing = sample();
+        nothing.breakdowns.clear();
+        nothing.totals = Count { clicks: 0, visitors: 0 };
+        let ui = terminal(80);
+        insta::assert_snapshot!("overview_empty", overview(&ui, None, Some("mtd"), &nothing, None));
+        assert_eq!(breakdown(&ui, &nothing, Dimension::City, 0), "No clicks.\n");
     }
 }

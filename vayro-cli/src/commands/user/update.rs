@@ -11,6 +11,7 @@ use crate::ui::Ui;
 /// Change an account: password, plan, rights
 ///
 /// A new password and `--disable` end every session of the account.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
     /// E-mail address or id

@@ -67,12 +67,12 @@ pub(super) fn parse_csv(bytes: &[u8]) -> Result<Input, String> {
     }
     let ignored = header.iter().filter(|name| row::is_unknown(name)).map(str::to_owned).collect();
     let mut links = Vec::new();
-    for (index, record) in reader.records().enumerate() {
+    for (index, row) in reader.records().enumerate() {
         check_count(index)?;
-        let link = match record {
-            Ok(record) => {
-                let named = names.iter().zip(record.iter());
-                let fields = named.filter_map(|(name, value)| Some(((*name)?, value.to_owned())));
+        let link = match row {
+            Ok(row) => {
+                let cells = names.iter().zip(row.iter());
+                let fields = cells.filter_map(|(name, value)| Some(((*name)?, value.to_owned())));
                 row::parse(fields)
             }
             Err(error) if error.is_io_error() => return Err(error.to_string()),

@@ -196,3 +196,68 @@ fn age(oldest_ms: Option<u64>, count: u64) -> Value {
 fn known(value: Option<u64>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vayro_core::timestamp::Timestamp;
+
+    use super::*;
+    use crate::client::operations::StreamState;
+    use crate::ui::Manner;
+    use crate::ui::testing::{PIPE, terminal, ui};
+
+    /// A stream with a backlog; `acked` is what the workers have stored so far, if that is known.
+    fn state(at: &str, added: u64, acked: Option<u64>) -> StreamState {
+        serde_json::from_value(json!({
+            "at": at,
+            "undelivered": { "count": 10_000, "is_capped": true },
+            "undelivered_oldest_ms": 125_000,
+            "pending": 2000,
+            "pending_oldest_ms": 800,
+            "length": 40_000,
+            "added_total": added,
+            "acked_total": acked,
+            "dead_letters": 3,
+            "server_lag": null,
+            "consumers": [{ "name": "host:one", "pending": 2000, "idle_ms": 40 },
+                          { "name": "host:two", "pending": 0, "idle_ms": 300_000 }],
+            "edges": [{ "edge": "edge:one", "clicks_accepted": 9, "clicks_shipped": 7, "clicks_dropped": 1,
+                        "spool_bytes": 2_097_152, "spool_oldest_ms": 65_000, "at": "2026-05-10T11:59:58Z" }],
+        }))
+        .expect("it is the API's form")
+    }
+
+    fn reading(acked: [Option<u64>; 2]) -> Reading {
+        let before = state("2026-05-10T12:00:00Z", 1000, acked[0]);
+        Reading::between(&before, &state("2026-05-10T12:00:02Z", 1200, acked[1]))
+    }
+
+    #[test]
+    fn a_backlog_is_told_with_its_bounds() {
+        let ui = terminal(100);
+        insta::assert_snapshot!("lag_draining", screen(&ui, &reading([Some(0), Some(1000)])));
+        insta::assert_snapshot!("lag_growing", ui.render(&summary(&reading([Some(0), Some(100)]))));
+    }
+
+    #[test]
+    fn what_the_stream_cannot_tell_is_unknown() {
+        let unknown = reading([None, None]);
+        insta::assert_snapshot!("lag_unknown", terminal(100).render(&summary(&unknown)));
+        let (mut ui, out, _) = ui(PIPE, Manner::default(), "");
+        again(&mut ui, &unknown).expect("it is written");
+        assert_eq!(
+            out.text(),
+            "2026-05-10T12:00:02Z\t10000+\t125000\t2000\t100\tunknown\tunknown\t3\t2097152\n"
+        );
+    }
+
+    #[test]
+    fn nothing_waiting_has_no_age() {
+        assert_eq!(age(None, 0), Value::None);
+        assert_eq!(age(None, 1), Value::text(UNKNOWN));
+        assert!(waiting("0", None) == Value::text("0"));
+        let at = Timestamp::EPOCH;
+        assert!(waiting("5", Some(1500)).to_human(at).contains("oldest 1 s"));
+    }
+}
