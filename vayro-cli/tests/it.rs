@@ -18,6 +18,8 @@ mod it {
     #[cfg(feature = "server")]
     mod files;
     #[cfg(feature = "server")]
+    mod geoip;
+    #[cfg(feature = "server")]
     mod links;
     #[cfg(feature = "server")]
     mod operations;

@@ -245,7 +245,7 @@ async fn wait_until_counted(
 
 fn table(outcome: &Outcome) -> Table {
     let mut table = Table::new([
-        Column::left("SHORT URL"),
+        Column::left("SHORT URL").whole(),
         Column::left("TITLE"),
         Column::right("CLICKS"),
         Column::left("").terminal_only(),

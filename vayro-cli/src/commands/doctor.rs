@@ -73,7 +73,10 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DoctorArgs) -> Result<(),
     let layers = args.config.layers(context, &[])?;
     let settings = checked(&layers, ServerSettings::read)?;
     let changed = layers.show().iter().filter(|setting| !setting.is_default).count();
-    let sound = format!("sound, {changed} settings differ from their defaults");
+    let sound = match changed {
+        1 => "sound, one setting differs from its default".to_owned(),
+        _ => format!("sound, {changed} settings differ from their defaults"),
+    };
     let mut findings = vec![Finding::new("configuration", Verdict::Ok, sound)];
     findings.extend(machine::data(&settings));
     findings.extend(dependencies::back_ends(&settings.common.backend).await);

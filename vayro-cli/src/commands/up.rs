@@ -78,6 +78,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpArgs) -> Result<(), Com
         .map_err(|error| CommandError::failed("cannot listen for signals").caused_by(error))?;
     let service = ServiceManager::from_env();
 
+    let is_public = settings.edge.listen.iter().any(|address| !address.ip().is_loopback());
     let bound = process::bind(settings, defaulted).await?;
     let instance = Instance {
         // What clients use, which is not where we listen if a proxy stands in between.
@@ -85,12 +86,18 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpArgs) -> Result<(), Com
         data_dir: bound.data_dir.clone(),
     };
     let addresses = bound.addresses.clone();
+    if defaulted.short_url && is_public {
+        ui.warn(&format!(
+            "others can reach the edge, but short links lead to {}; set `instance.short_url` to the address \
+             they use",
+            bound.api.settings.short_url.as_str().trim_end_matches('/')
+        ));
+    }
     let api = std::sync::Arc::clone(&bound.api);
     let running = bound.start();
     let begun = async {
         welcome(ui, context, &api, args.owner, &instance).await?;
-        running.until_ready(&told).await?;
-        if !*told.borrow() {
+        if running.until_ready(&told).await? {
             let line = ready_line(&addresses);
             ui.line(&line)?;
             service.ready(&line);

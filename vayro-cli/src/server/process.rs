@@ -247,17 +247,18 @@ impl Bound {
 }
 
 impl Running {
-    /// Waits until every role is ready, or until `told` turns true.
+    /// Waits until every role is ready. Returns false if there is nothing to wait for any more, because
+    /// `told` turned true or a role has died.
     ///
     /// # Errors
     ///
     /// A failure with what each role says about itself.
-    pub async fn until_ready(&self, told: &watch::Receiver<bool>) -> Result<(), CommandError> {
+    pub async fn until_ready(&self, told: &watch::Receiver<bool>) -> Result<bool, CommandError> {
         let deadline = tokio::time::Instant::now() + READY_MAX;
         loop {
             let (is_ready, parts) = self.watched.readiness().await;
             if is_ready || *told.borrow() || self.has_died() {
-                return Ok(());
+                return Ok(is_ready && !*told.borrow());
             }
             if tokio::time::Instant::now() > deadline {
                 let seconds = READY_MAX.as_secs();

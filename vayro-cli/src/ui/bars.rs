@@ -45,6 +45,8 @@ fn height(value: i64, max: i64) -> char {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -57,6 +59,16 @@ mod tests {
         assert_eq!(bar(0, 10, 4), "");
         assert_eq!(bar(3, 0, 4), "");
         assert_eq!(bar(i64::MAX, i64::MAX, 2), "██");
+    }
+
+    proptest! {
+        #[test]
+        fn charts_keep_to_their_columns(values in prop::collection::vec(0_i64..i64::MAX / 100, 0..99), columns in 0_usize..40) {
+            prop_assert!(sparkline(&values, columns).chars().count() <= columns);
+            for value in &values {
+                prop_assert!(bar(*value, i64::MAX / 100, columns).chars().count() <= columns);
+            }
+        }
     }
 
     #[test]

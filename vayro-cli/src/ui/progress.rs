@@ -1,6 +1,8 @@
 //! Progress on stderr, for a person alone.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Ui;
 
@@ -14,11 +16,15 @@ impl Ui {
             return Progress(ProgressBar::hidden());
         }
         let template = match total {
-            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec:>10} eta {eta:>4}",
-            None => "{msg} {spinner} {human_pos} {per_sec}",
+            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {rate:>9} eta {eta:>4}",
+            None => "{msg} {spinner} {human_pos} {rate}",
         };
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn is no failure.
+            write!(out, "{:.0}/s", state.per_sec()).ok();
+        });
         Progress(bar.with_style(style.progress_chars("█▉▊▋▌▍▎▏ ")).with_message(label.to_owned()))
     }
 }

@@ -99,17 +99,18 @@ pub struct Column {
     is_right: bool,
     place: Place,
     width_min: u16,
+    is_whole: bool,
 }
 
 impl Column {
     /// A column of text.
     pub const fn left(title: &'static str) -> Self {
-        Self { title, is_right: false, place: Place::Everywhere, width_min: 0 }
+        Self { title, is_right: false, place: Place::Everywhere, width_min: 0, is_whole: false }
     }
 
     /// A column of numbers.
     pub const fn right(title: &'static str) -> Self {
-        Self { title, is_right: true, place: Place::Everywhere, width_min: 0 }
+        Self { title, is_right: true, place: Place::Everywhere, width_min: 0, is_whole: false }
     }
 
     /// Leaves the column out when piped.
@@ -130,6 +131,13 @@ impl Column {
     #[must_use]
     pub const fn at_least(mut self, columns: u16) -> Self {
         self.width_min = columns;
+        self
+    }
+
+    /// Cuts other columns first when a terminal is narrow.
+    #[must_use]
+    pub const fn whole(mut self) -> Self {
+        self.is_whole = true;
         self
     }
 
@@ -224,13 +232,17 @@ impl Table {
             }
             table.add_row(row);
         }
+        let contents = table.column_max_content_widths();
         let shown: Vec<&Column> = self.columns.iter().filter(|column| column.is_on(true)).collect();
         for (index, column) in shown.iter().enumerate() {
             if let Some(drawn) = table.column_mut(index) {
                 drawn.set_padding((0, if index + 1 < shown.len() { 2 } else { 0 }));
-                if column.width_min > 0 {
+                let content = contents[index];
+                if content < column.width_min {
                     let width = column.width_min + drawn.padding_width();
                     drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+                } else if column.is_whole && content <= columns / 2 {
+                    drawn.set_constraint(ColumnConstraint::ContentWidth);
                 }
                 if column.is_right {
                     drawn.set_cell_alignment(CellAlignment::Right);

@@ -141,7 +141,24 @@ pub fn plural(count: usize, word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn cut_text_fits_and_is_a_beginning(text in ".{0,60}", columns in 0_usize..40) {
+            let cut = truncate(&text, columns);
+            prop_assert!(width(&cut) <= columns);
+            prop_assert!(text.starts_with(cut.trim_end_matches('…')));
+        }
+
+        #[test]
+        fn clean_text_is_one_harmless_line(text in "(.|\n|\u{1b}|\u{9b}|\u{202e}){0,40}") {
+            let is_harmful = |c: char| c.is_control() || c == '\u{202e}';
+            prop_assert!(!clean(&text).contains(is_harmful));
+        }
+    }
 
     #[test]
     fn strangers_cannot_steer_the_terminal() {

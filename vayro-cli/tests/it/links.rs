@@ -30,6 +30,7 @@ fn a_link_lives_through_all_its_commands() {
     assert!(server.visit("/launch", ROBOT).starts_with("HTTP/1.1 307 "));
     snapshot("link_delete", &["link", "delete", "launch"]);
     assert!(server.visit("/launch", ROBOT).starts_with("HTTP/1.1 404 "), "it acts at once");
+    snapshot("link_delete_again", &["link", "delete", "launch"]);
     snapshot("link_list_deleted", &["link", "list", "--state", "deleted"]);
     snapshot("link_restore", &["link", "restore", "launch"]);
     snapshot("link_restore_again", &["link", "restore", "launch"]);

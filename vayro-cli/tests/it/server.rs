@@ -83,7 +83,8 @@ impl Server {
 
     /// Returns `vayro up` on free ports with further arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.home().with("VAYRO_LOG__LEVEL", "warn").command();
+        let mut command =
+            self.home().with("VAYRO_LOG__LEVEL", "warn").with("VAYRO_GEOIP__POLL", "100ms").command();
         command
             .args(["up", "--edge", "127.0.0.1:0", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(arguments);
@@ -139,6 +140,21 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the edge answers");
         answer
+    }
+
+    /// Asks the admin listener for a path; status and body.
+    pub(crate) fn ask_admin(&self, path: &str) -> (u16, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = format!("{}{path}", self.admin);
+        runtime.block_on(async {
+            let answer = reqwest::get(url).await.expect("it answers");
+            (answer.status().as_u16(), answer.text().await.expect("a body"))
+        })
+    }
+
+    /// Returns what every role says about itself.
+    pub(crate) fn readiness(&self) -> serde_json::Value {
+        serde_json::from_str(&self.ask_admin("/readyz").1).expect("it is JSON")
     }
 
     /// Waits until a JSON answer of a command has `count` at `pointer`.

@@ -78,18 +78,11 @@ fn a_port_in_use_is_said_with_its_option() {
 #[test]
 fn health_readiness_and_metrics_of_every_role_are_in_one_place() {
     let server = Server::start();
-    let get = |path: &str| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let url = format!("{}{path}", server.admin);
-        runtime.block_on(async {
-            let answer = reqwest::get(url).await.expect("it answers");
-            (answer.status().as_u16(), answer.text().await.expect("a body"))
-        })
-    };
+    let get = |path: &str| server.ask_admin(path);
     assert_eq!(get("/livez"), (200, "ok\n".to_owned()));
-    let (status, ready) = get("/readyz");
-    let ready: serde_json::Value = serde_json::from_str(&ready).expect("it is JSON");
-    assert_eq!((status, &ready["ready"]), (200, &serde_json::Value::Bool(true)), "{ready}");
+    assert_eq!(get("/readyz").0, 200);
+    let ready = server.readiness();
+    assert_eq!(ready["ready"], true, "{ready}");
     let (_, metrics) = get("/metrics");
     for name in ["vayro_edge_clicks_accepted_total", "vayro_api_", "vayro_worker_"] {
         assert!(metrics.contains(name), "{name}: {metrics}");

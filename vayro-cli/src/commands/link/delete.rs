@@ -23,7 +23,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DeleteArgs) -> Result<(),
     let api = context.api()?;
     let mut deleted = Vec::new();
     for reference in &args.links {
-        let link = reference.find(&api).await?;
+        let link = reference.find_undeleted(&api).await?;
         api.delete_link(link.id).await?;
         if !ui.is_json() {
             ui.line(&link.short_url)?;

@@ -89,6 +89,21 @@ impl LinkRef {
         }
     }
 
+    /// Finds the link if it is not deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`LinkRef::find`], and a failure if it is deleted.
+    pub async fn find_undeleted(&self, api: &Api) -> Result<Link, CommandError> {
+        let link = self.find(api).await?;
+        if link.deleted_at.is_none() {
+            return Ok(link);
+        }
+        let label = self.label();
+        Err(CommandError::failed(format!("`{label}` is deleted"))
+            .hint(format!("take it back with `vayro link restore {label}`")))
+    }
+
     /// Says in our words that the link is not there.
     fn explain(&self, error: CommandError) -> CommandError {
         if error.kind() != crate::error::ErrorKind::NotFound {

@@ -6,7 +6,7 @@ use crate::ui::table::{Column, Table, Tone, Value};
 /// Returns a table of links.
 pub fn table(links: &[Link]) -> Table {
     let mut table = Table::new([
-        Column::left("SHORT URL"),
+        Column::left("SHORT URL").whole(),
         Column::left("TARGET"),
         Column::left("STATE"),
         Column::right("CLICKS"),

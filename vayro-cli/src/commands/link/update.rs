@@ -81,7 +81,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpdateArgs) -> Result<(),
             .hint("`vayro link update --help` lists what can be changed"));
     }
     let api = context.api()?;
-    let link = args.link.find(&api).await?;
+    let link = args.link.find_undeleted(&api).await?;
     let link = api.update_link(link.id, &patch, args.if_version).await.map_err(|error| {
         let is_stale = error.code() == "version_mismatch";
         let error = CommandError::from(error);

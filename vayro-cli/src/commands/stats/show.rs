@@ -34,7 +34,7 @@ pub(super) fn overview(
 ) -> String {
     let mut parts = vec![heading(ui, link, interval, analytics), totals(ui, analytics, left_out)];
     let names = analytics.breakdowns.values().flat_map(|breakdown| &breakdown.rows);
-    let widest = names.map(|row| text::width(&name(row).to_human(Timestamp::EPOCH))).max().unwrap_or(0);
+    let widest = names.map(|row| text::width(&name(row, true).to_human(Timestamp::EPOCH))).max().unwrap_or(0);
     let width = u16::try_from(widest).unwrap_or(NAME_COLUMNS_MAX).min(NAME_COLUMNS_MAX);
     if analytics.totals.clicks > 0 {
         for dimension in overview_dimensions(link.is_none()) {
@@ -113,7 +113,7 @@ pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, wi
         return "No clicks.\n".to_owned();
     }
     let mut table = Table::new([
-        Column::left(title(dimension)).at_least(width),
+        Column::left(title(dimension)).at_least(width).whole(),
         Column::right("CLICKS"),
         Column::right("SHARE").terminal_only(),
         Column::left("").terminal_only(),
@@ -122,7 +122,7 @@ pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, wi
     let max = breakdown.rows.iter().map(|row| row.count.clicks).max().unwrap_or(0);
     for row in &breakdown.rows {
         table.push([
-            name(row),
+            name(row, ui.is_human()),
             Value::Count(row.count.clicks),
             Value::text(text::percent(row.count.clicks, breakdown.total)),
             Value::Bar { value: row.count.clicks, max },
@@ -141,8 +141,12 @@ pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, wi
     ui.render(&table)
 }
 
-fn name(row: &BreakdownRow) -> Value {
+fn name(row: &BreakdownRow, is_human: bool) -> Value {
     match &row.link {
+        Some(link) if is_human => {
+            let bare = link.short_url.split_once("://").map_or(&*link.short_url, |(_, bare)| bare);
+            Value::text(bare)
+        }
         Some(link) => Value::text(&link.short_url),
         None if row.value.is_empty() => Value::Toned(UNKNOWN.to_owned(), Tone::Dim),
         None => Value::text(&row.value),
@@ -192,7 +196,7 @@ pub(super) fn plain(analytics: &Analytics, left_out: Option<Count>) -> Table {
     }
     for (dimension, breakdown) in &analytics.breakdowns {
         for row in &breakdown.rows {
-            push(dimension, name(row), count(row.count));
+            push(dimension, name(row, false), count(row.count));
         }
     }
     table
