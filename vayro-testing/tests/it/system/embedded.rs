@@ -1,4 +1,3 @@
-use nix::sys::signal::Signal;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -65,7 +64,6 @@ async fn accepted_clicks_survive_a_kill_and_a_restart() {
     assert_eq!((result.refused, result.failed), (0, 0));
     // The documented bound for a killed edge is one flush of the rings; after a second all of them are out.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    system.process(Role::Edge).signal(Signal::SIGKILL);
     system.kill(Role::Edge);
     system.start_up(&[]).await;
     let redirected = i64::try_from(result.redirected).expect("few visits");
@@ -78,7 +76,6 @@ async fn an_orderly_stop_loses_no_click() {
     let link = system.create_link("orderly", "https://example.com/").await;
     let load = Load::start(vec![format!("{}/orderly", system.edge_url)], 4, Duration::from_millis(2));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    system.process(Role::Edge).signal(Signal::SIGTERM);
     system.stop(Role::Edge);
     let result = load.stop().await;
     system.start_up(&[]).await;
