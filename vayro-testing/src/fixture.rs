@@ -78,10 +78,8 @@ pub fn link_id(number: u32) -> String {
 ///
 /// When the database refuses.
 pub async fn migrate(database: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres");
-    let migrator = sqlx::migrate::Migrator::new(folder).await.expect("the migrations can be read");
     let mut connection = PgConnection::connect(database).await.expect("PostgreSQL answers");
-    migrator.run(&mut connection).await.expect("the migrations apply");
+    sqlx::migrate!("../migrations/postgres").run(&mut connection).await.expect("the migrations apply");
 }
 
 /// Inserts an account, its workspace and `count` links numbered from 0.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution as _, Zipf};
@@ -27,6 +28,8 @@ const CONNECTIONS: u32 = 64;
 const ROUNDS: usize = 3;
 /// Length of a round.
 const ROUND: Duration = Duration::from_secs(8);
+/// How long nginx may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Core of the server under test.
 const SERVER_CORE: &str = "0";
 /// Core of the client, Redis and PostgreSQL.
@@ -58,7 +61,7 @@ pub async fn run() {
     let edge = start_edge(dir.path(), edge_port, admin_port, &database.url, &redis_server.url).await;
     let nginx_port = port::free();
     let nginx = start_nginx(dir.path(), nginx_port).await;
-    let nginx_ids: Vec<u32> = std::iter::once(nginx.id()).chain(cpu::children(nginx.id())).collect();
+    let nginx_ids: Vec<u32> = std::iter::once(nginx.0.id()).chain(cpu::children(nginx.0.id())).collect();
 
     // Fills L1 and the page cache, and shows both sides once before anything counts.
     for port in [edge_port, nginx_port] {
@@ -128,7 +131,16 @@ async fn start_edge(dir: &Path, port: u16, admin_port: u16, database: &str, redi
     process
 }
 
-async fn start_nginx(dir: &Path, port: u16) -> Process {
+/// An nginx that takes its worker along when it ends, which it does not when it is killed.
+struct Nginx(Process);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.0.stop(Signal::SIGTERM, STOP_LIMIT);
+    }
+}
+
+async fn start_nginx(dir: &Path, port: u16) -> Nginx {
     let mut map = String::with_capacity(LINKS as usize * 64);
     for number in 0..LINKS {
         writeln!(map, "/{} {};", fixture::code(number), fixture::target(number))
@@ -155,9 +167,9 @@ async fn start_nginx(dir: &Path, port: u16) -> Process {
     std::fs::write(&file, config).expect("the folder can be written");
     let mut command = Command::new("taskset");
     command.args(["-c", SERVER_CORE, "nginx", "-p"]).arg(dir).arg("-c").arg(&file).stderr(Stdio::null());
-    let process = Process::start(&mut command);
+    let nginx = Nginx(Process::start(&mut command));
     answering(port, "302").await;
-    process
+    nginx
 }
 
 async fn answering(port: u16, status: &str) {
