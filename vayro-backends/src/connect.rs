@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vayro_core::ports::{BoxError, ClickSink, LinkLookup};
-use vayro_postgres::PgStores;
+use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
     RedisPublisher, RedisRateLimiter,
@@ -95,8 +95,8 @@ impl Backends {
     /// Connects everything that `roles` need. In the embedded set only one process can have a role, and
     /// any number can be tools beside it.
     ///
-    /// An edge alone starts also while Redis is away, since it can serve links from the database and
-    /// keep clicks in its spool; everybody else needs all parts.
+    /// An edge alone starts also while PostgreSQL or Redis is away, since it can serve links from the
+    /// other one and keep clicks in its spool; everybody else needs all parts.
     ///
     /// # Errors
     ///
@@ -110,9 +110,7 @@ impl Backends {
 }
 
 async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, ConnectError> {
-    let postgres = PgStores::connect(&config.postgres)
-        .await
-        .map_err(|error| ConnectError::refused("PostgreSQL", error))?;
+    let postgres = connect_postgres(&config.postgres, roles).await?;
     let redis = connect_redis(config, roles).await?;
     let name: Arc<str> = process_name().into();
 
@@ -156,6 +154,20 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         set: Arc::new(Set::Clustered { postgres, redis, spill }),
         name,
     })
+}
+
+/// Waits for a PostgreSQL that is still starting. An edge alone goes on without one.
+async fn connect_postgres(config: &PostgresConfig, roles: Roles) -> Result<PgStores, ConnectError> {
+    use vayro_postgres::ConnectError as Cause;
+    let refused = |error| ConnectError::refused("PostgreSQL", error);
+    match PgStores::connect(config).await {
+        Err(error @ Cause::Unavailable(_)) if roles == Roles::EDGE => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "starting without PostgreSQL: links come from Redis");
+            PgStores::open(config).map_err(refused)
+        }
+        connected => connected.map_err(refused),
+    }
 }
 
 /// Waits for a Redis that is still starting. An edge alone goes on without one.

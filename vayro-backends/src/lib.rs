@@ -3,9 +3,11 @@
 //! [`config`] turns files, variables and flags into checked settings. [`Backends::connect`] turns
 //! [`config::BackendConfig`] into one value that holds every port of `vayro-core`, on PostgreSQL and
 //! Redis or on one SQLite file and the segment log; nobody else can tell which. The rest is what every
-//! process needs around that: [`logging`], [`signals`], the [`service`] manager, the outbox drainer.
+//! process needs around that: the frame of a [`process`] with its [`logging`], [`signals`] and [`service`]
+//! manager, and the outbox drainer.
 
 mod backends;
+mod causes;
 pub mod clock;
 pub mod config;
 mod connect;
@@ -15,11 +17,13 @@ pub mod guard;
 mod identity;
 pub mod local;
 pub mod logging;
+pub mod process;
 pub mod service;
 mod set;
 pub mod signals;
 
 pub use backends::{Backends, Ping};
+pub use causes::causes;
 pub use connect::{ConnectError, Roles};
 pub use facts::ServerReport;
 pub use vayro_core::schema::SchemaState;

@@ -13,6 +13,7 @@ use vayro_spool::{EmbeddedClicks, SpillingSink, SpoolError};
 use vayro_sqlite::SqliteStores;
 
 use crate::backends::Ping;
+use crate::causes::causes;
 use crate::local::LocalBroadcast;
 
 /// The parts of the set that runs.
@@ -119,14 +120,8 @@ async fn ask<E: Into<BoxError>>(
 ) -> Ping {
     let error = match timeout(limit, answer).await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(chain(&*error.into())),
+        Ok(Err(error)) => Some(causes(&*error.into())),
         Err(_) => Some(format!("no answer within {} ms", limit.as_millis())),
     };
     Ping { part, error }
-}
-
-/// Returns an error with its causes on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -73,21 +73,30 @@ impl PgStores {
     ///
     /// [`ConnectError`] says why not.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
-        let connect = PgConnectOptions::from_str(config.url.expose_secret())
-            .map_err(|error| ConnectError::Address(Box::new(error)))?
-            .application_name("vayro")
-            .log_statements(LevelFilter::Trace)
-            .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT);
-        let stores = Self {
-            pool: pool(config, connect.clone()),
-            connect,
-            work_timeout: config.acquire_timeout + config.statement_timeout + WORK_SLACK,
-        };
+        let stores = Self::open(config)?;
         match tokio::time::timeout(config.connect_timeout, stores.reach()).await {
             Ok(Ok(())) => Ok(stores),
             Ok(Err(error)) => Err(ConnectError::Refused(Box::new(error))),
             Err(elapsed) => Err(ConnectError::Unavailable(Box::new(elapsed))),
         }
+    }
+
+    /// Makes the stores without asking the server; each query connects for itself when it must.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`].
+    pub fn open(config: &PostgresConfig) -> Result<Self, ConnectError> {
+        let connect = PgConnectOptions::from_str(config.url.expose_secret())
+            .map_err(|error| ConnectError::Address(Box::new(error)))?
+            .application_name("vayro")
+            .log_statements(LevelFilter::Trace)
+            .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT);
+        Ok(Self {
+            pool: pool(config, connect.clone()),
+            connect,
+            work_timeout: config.acquire_timeout + config.statement_timeout + WORK_SLACK,
+        })
     }
 
     async fn reach(&self) -> Result<(), sqlx::Error> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use vayro_backends::causes;
 
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
@@ -49,29 +50,9 @@ impl Health {
     }
 }
 
-/// Returns an error with everything that led to it, on one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Many errors already say what their source says.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("outer")]
-    struct Outer(#[source] std::io::Error);
 
     #[test]
     fn only_an_answer_makes_it_up() {
@@ -83,10 +64,5 @@ mod tests {
         assert!(!health.is_up());
         health.up();
         assert!(health.is_up());
-    }
-
-    #[test]
-    fn causes_are_told_once() {
-        assert_eq!(causes(&Outer(std::io::Error::other("inner"))), "outer: inner");
     }
 }

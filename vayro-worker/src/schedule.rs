@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vayro_backends::causes;
 use vayro_core::ports::StoreError;
 
 use crate::enrich::Refresh;
-use crate::health::causes;
 use crate::ingest::Pipeline;
 use crate::stop::Stop;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vayro_backends::causes;
 
 use crate::admin::Admin;
 use crate::deps::WorkerDeps;
 use crate::enrich::{EnrichError, Enricher, GeoIpStatus};
-use crate::health::causes;
 use crate::ingest::{self, Pipeline};
 use crate::metrics::Metrics;
 use crate::schedule;

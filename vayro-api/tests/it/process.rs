@@ -62,8 +62,8 @@ async fn it_says_that_it_is_ready_answers_and_stops_on_sigterm() {
     let read = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
     let line = tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("read");
     let line = line.expect("a line").expect("text");
-    let words: Vec<&str> = line.split(' ').collect();
-    let ["ready", "api", api, "admin", admin] = words[..] else { panic!("{line}") };
+    let addresses = line.strip_prefix("ready api=").and_then(|rest| rest.split_once(" admin="));
+    let Some((api, admin)) = addresses else { panic!("{line}") };
     for (base, path) in [(api, "/livez"), (admin, "/readyz"), (admin, "/metrics")] {
         let address = base.strip_prefix("http://").expect("an address").parse().expect("an address");
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use vayro_backends::config::Layers;
+use vayro_backends::process::ReadyLine;
 use vayro_backends::service::ServiceManager;
 use vayro_backends::{logging, signals};
 use vayro_core::account::Email;
@@ -46,8 +47,6 @@ pub struct UpArgs {
     config: ConfigArgs,
 }
 
-/// What is logged: a person watches, who does not care which thread of the server library began.
-const LOG_LEVEL: &str = "info,pingora_core=warn,pingora_proxy=warn";
 /// Settings that let `vayro demo` say where its visits come from, and when they were.
 const DEMO_SETTINGS: [(&str, &str); 2] =
     [("edge.trusted_proxies", "127.0.0.0/8,::1/128"), ("edge.demo_import", "true")];
@@ -63,7 +62,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpArgs) -> Result<(), Com
     };
     let settings = {
         let file = geoip::default_file(&settings.common.backend).display().to_string();
-        let mut more = vec![("geoip.file", file), ("log.level", LOG_LEVEL.to_owned())];
+        let mut more = vec![("geoip.file", file)];
         // Behind a public address a proxy may hand through what strangers send, so there it must be asked for.
         if is_own_machine(&settings) {
             more.extend(DEMO_SETTINGS.map(|(key, value)| (key, value.to_owned())));
@@ -98,7 +97,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: UpArgs) -> Result<(), Com
     let begun = async {
         welcome(ui, context, &api, args.owner, &instance).await?;
         if running.until_ready(&told).await? {
-            let line = ready_line(&addresses);
+            let line = ready_line(&addresses).to_string();
             ui.line(&line)?;
             service.ready(&line);
         }
@@ -138,10 +137,9 @@ fn is_own_machine(settings: &ServerSettings) -> bool {
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn ready_line(addresses: &Addresses) -> String {
-    let mut line = format!("ready edge={} api={}", addresses.edge.join(","), addresses.api);
-    if let Some(admin) = &addresses.admin {
-        line = format!("{line} admin={admin}");
-    }
-    line
+fn ready_line(addresses: &Addresses) -> ReadyLine {
+    ReadyLine::default()
+        .with("edge", &addresses.edge)
+        .with("api", [&addresses.api])
+        .with("admin", &addresses.admin)
 }

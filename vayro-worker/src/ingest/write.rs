@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use tokio::time::timeout;
+use vayro_backends::causes;
 use vayro_core::click::ClickRow;
 use vayro_core::ports::{BoxError, WriteError, WriteOutcome};
 use vayro_core::stream::{DeadReason, Delivery, NewDeadLetter};
 
 use super::prepare::{lag, letter};
 use super::{Abandoned, Pipeline, WRITE_TIMEOUT};
-use crate::health::causes;
 use crate::stop::Stop;
 
 /// The database refuses at least one of the rows.

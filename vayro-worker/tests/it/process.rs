@@ -75,8 +75,8 @@ async fn it_says_that_it_is_ready_counts_and_stops_on_sigterm() {
     let read = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
     let line = tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("read");
     let line = line.expect("a line").expect("text");
-    assert!(line.starts_with("ready worker "), "{line}");
-    assert!(line.contains(" admin http://127.0.0.1:"), "{line}");
+    assert!(line.starts_with("ready worker="), "{line}");
+    assert!(line.contains(" admin=http://127.0.0.1:"), "{line}");
 
     bench.append(&bench.clicks(0..1_234)).await;
     bench.until_stored(1_234).await;

@@ -102,6 +102,23 @@ async fn postgres_away_for_half_a_minute_under_load() {
 }
 
 #[tokio::test]
+async fn an_edge_starts_while_postgres_is_away() {
+    let (mut database, cache) = (postgres::server().await, redis::database().await);
+    let settings = [("VAYRO_BACKEND__CONNECT_TIMEOUT", "1s")];
+    let mut system = System::clustered_with(&database.url, &cache.url, &settings).await;
+    let link = system.create_link("early", "https://example.com/").await;
+    warm(&system, "early").await;
+
+    system.stop(Role::Edge);
+    database.kill();
+    system.start(Role::Edge).await;
+    assert_eq!(system.visit("early").await.0, 302, "Redis knows the link");
+    assert_eq!(system.visit("unheard-of").await.0, 503, "nobody knows whether that link exists");
+    database.restart().await;
+    rows_match(&database.url, &link, LoadResult { redirected: 2, refused: 0, failed: 0 }).await;
+}
+
+#[tokio::test]
 async fn worker_killed_again_and_again_mid_batch() {
     let (database, cache) = (postgres::database().await, redis::database().await);
     let settings = [("VAYRO_WORKER__RECLAIM_IDLE", "2s"), ("VAYRO_WORKER__RECLAIM_EVERY", "1s")];
