@@ -294,6 +294,20 @@ impl LinkStore for PgStores {
         self.within(async |connection| link_lists::list(connection, filter).await).await
     }
 
+    async fn is_code_taken(&self, domain: DomainId, short_code: &ShortCode) -> Result<bool, StoreError> {
+        self.within(async |connection| {
+            let is_taken = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM links WHERE domain_id = $1 AND short_code = $2)",
+            )
+            .bind(domain.as_uuid())
+            .bind(short_code.as_str())
+            .fetch_one(connection)
+            .await?;
+            Ok(is_taken)
+        })
+        .await
+    }
+
     async fn update(
         &self,
         workspace: WorkspaceId,

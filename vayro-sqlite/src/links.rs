@@ -5,11 +5,12 @@ use serde_json::Value;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteTransaction;
 use vayro_core::change::ChangeContext;
-use vayro_core::ids::{LinkId, WorkspaceId};
+use vayro_core::ids::{DomainId, LinkId, WorkspaceId};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::outbox::OutboxEvent;
 use vayro_core::page::Page;
 use vayro_core::ports::{LinkStore, StoreError};
+use vayro_core::short_code::ShortCode;
 use vayro_core::timestamp::Timestamp;
 
 use crate::audit::{Change, json, record};
@@ -167,6 +168,15 @@ impl LinkStore for SqliteStores {
 
     async fn list(&self, filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, StoreError> {
         link_lists::list(self, filter).await
+    }
+
+    async fn is_code_taken(&self, domain: DomainId, short_code: &ShortCode) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM links WHERE domain_id = ?1 AND short_code = ?2)")
+            .bind(domain.as_uuid())
+            .bind(short_code.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(store_error)
     }
 
     async fn update(

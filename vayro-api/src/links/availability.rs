@@ -5,9 +5,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vayro_core::access::Action;
 use vayro_core::host::Host;
-use vayro_core::ids::DomainId;
-use vayro_core::link::{LinkFilter, LinkKey, LinkSort, LinkState};
-use vayro_core::page::PageSize;
 use vayro_core::short_code::ShortCode;
 
 use super::input::domain_of;
@@ -32,8 +29,8 @@ pub(crate) struct Availability {
 
 /// Check whether a short code is free
 ///
-/// A hint for forms. Creating the link decides: somebody may be quicker, and a code can be held by a
-/// deleted link of another workspace.
+/// A hint for forms: somebody may be quicker. Links of every workspace count, also deleted ones, which keep
+/// their codes until they are purged.
 #[utoipa::path(
     get,
     path = "/v1/links/availability",
@@ -74,29 +71,8 @@ pub(super) async fn check_short_code(
         let error = FieldError::parameter("domain", "is not one of this workspace's domains");
         return Err(Problem::of_fields(Code::InvalidQuery, vec![error]));
     };
-    let domain = host.filter(|_| domain_id != DomainId::DEFAULT);
-    let key = LinkKey { domain, short_code: short_code.clone() };
-    let taken = || answer(Some("taken"), "somebody has it".to_owned());
-    if state.ports.database.lookup(&key).await?.is_some() {
-        return taken();
+    if state.ports.links.is_code_taken(domain_id, &short_code).await? {
+        return answer(Some("taken"), "somebody has it, perhaps a deleted link".to_owned());
     }
-    // Look-ups do not see deleted links, which keep their codes until they are purged.
-    let own_deleted = LinkFilter {
-        workspace_id,
-        domain_id: Some(domain_id),
-        states: vec![LinkState::Deleted],
-        user_id: None,
-        short_code: Some(short_code),
-        search: None,
-        sort: LinkSort::CreatedAt,
-        is_descending: true,
-        after: None,
-        size: PageSize::DEFAULT,
-        now: state.clock.now(),
-    };
-    if state.ports.links.list(&own_deleted).await?.items.is_empty() {
-        answer(None, String::new())
-    } else {
-        answer(Some("taken"), "a deleted link of this workspace still has it".to_owned())
-    }
+    answer(None, String::new())
 }

@@ -278,6 +278,8 @@ async fn availability_says_why_not() {
     client.delete(&format!("/v1/links/{}", link["id"].as_str().expect("an id"))).await.ok(204);
     let answer = client.get("/v1/links/availability?short_code=mine").await.ok(200);
     assert_eq!(answer["reason"], "taken", "the deleted link can still be restored");
+    let answer = app.key(&bob, LINKS).await.get("/v1/links/availability?short_code=mine").await.ok(200);
+    assert_eq!(answer["reason"], "taken", "also for those who do not see the link");
     client.get("/v1/links/availability").await.problem_at("invalid_query", &["short_code"]);
     let elsewhere = "/v1/links/availability?short_code=x&domain=go.example.com";
     client.get(elsewhere).await.problem_at("invalid_query", &["domain"]);

@@ -23,6 +23,7 @@ macro_rules! link_store_contract {
                 unknown_link_is_none,
                 code_taken_is_conflict,
                 code_of_a_deleted_link_is_taken,
+                whether_a_code_is_taken_is_known_beforehand,
                 codes_differ_by_case,
                 a_code_is_free_on_another_domain,
                 a_refused_insert_leaves_nothing_behind,
@@ -174,6 +175,29 @@ pub async fn code_of_a_deleted_link_is_taken(stores: &Stores) {
     done(stores.links.delete(owner.workspace_id, link.id, None, &owner.context(at(1))).await);
     let again = stores.links.insert(owner.new_link("launch"), &owner.context(at(2))).await;
     assert!(is_code_conflict(&again), "{again:?}");
+}
+
+/// As inserting would find it: over workspaces, deleted or not, on that domain, in that case.
+pub async fn whether_a_code_is_taken_is_known_beforehand(stores: &Stores) {
+    let (ada, bob) = (stores.owner("ada").await, stores.owner("bob").await);
+    let domain = stores.domain(&ada, "go.example.com").await;
+    let is_taken = async |domain, text: &str| {
+        stores.links.is_code_taken(domain, &code(text)).await.expect("the database answers")
+    };
+    assert!(!is_taken(DomainId::DEFAULT, "launch").await);
+    let link = stores.link(&bob, "launch").await;
+    let deleted = NewLink { domain_id: domain.id, ..ada.new_link("gone") };
+    let deleted = stores.link_at(deleted, &ada, at(0)).await;
+    done(stores.links.delete(bob.workspace_id, link.id, None, &bob.context(at(1))).await);
+    done(stores.links.delete(ada.workspace_id, deleted.id, None, &ada.context(at(1))).await);
+    assert!(is_taken(DomainId::DEFAULT, "launch").await);
+    assert!(is_taken(domain.id, "gone").await);
+    for (domain, text) in [(domain.id, "launch"), (DomainId::DEFAULT, "gone"), (DomainId::DEFAULT, "Launch")]
+    {
+        assert!(!is_taken(domain, text).await, "{text}");
+    }
+    stores.links.purge_deleted(at(2), 10).await.expect("the database answers");
+    assert!(!is_taken(DomainId::DEFAULT, "launch").await, "a purged link keeps no code");
 }
 
 /// Codes are compared byte for byte.

@@ -4,11 +4,12 @@ use async_trait::async_trait;
 
 use super::{BoxError, StoreError};
 use crate::change::{ChangeContext, LinkChange};
-use crate::ids::{LinkId, WorkspaceId};
+use crate::ids::{DomainId, LinkId, WorkspaceId};
 use crate::link::{Link, LinkCursor, LinkFilter, LinkKey, LinkPatch, LinkUpdate, NewLink};
 use crate::outbox::OutboxEntry;
 use crate::page::Page;
 use crate::resolve::CachedLink;
+use crate::short_code::ShortCode;
 use crate::timestamp::Timestamp;
 
 /// Durable storage of links. Every change stores the row, its audit entry (action `link.create`,
@@ -28,6 +29,10 @@ pub trait LinkStore: Send + Sync {
 
     /// Lists links by `filter`; the cursor of the page is `None` on the last page.
     async fn list(&self, filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, StoreError>;
+
+    /// Tells whether [`Self::insert`] would find the code taken on that domain: by a link of any workspace,
+    /// deleted ones included. Says nothing else about that link.
+    async fn is_code_taken(&self, domain: DomainId, short_code: &ShortCode) -> Result<bool, StoreError>;
 
     /// Changes a link that is not deleted; `expected` is the version the caller saw, `None` for any.
     /// A patch that changes nothing leaves version and audit log as they are.

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use vayro_core::account::{NewSession, Session, User};
 use vayro_core::change::ChangeContext;
 use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
-use vayro_core::ids::{ClickId, LinkId, SessionId, UserId, WorkspaceId};
+use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
     ClickStore, ClickStream, LinkStore, SessionStore, StoreError, StreamError, WriteError, WriteOutcome,
 };
+use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
@@ -332,6 +333,10 @@ impl LinkStore for FakeAccounts {
 
     async fn list(&self, _filter: &LinkFilter) -> Result<Page<Link, LinkCursor>, StoreError> {
         unimplemented!("workers read no links")
+    }
+
+    async fn is_code_taken(&self, _domain: DomainId, _short_code: &ShortCode) -> Result<bool, StoreError> {
+        unimplemented!("workers ask for no codes")
     }
 
     async fn update(
