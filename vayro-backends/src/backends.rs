@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, InvalidationFeed, KeyStore, LinkLookup, LinkPublisher, LinkStore, Outbox, RateLimiter,
-    SessionStore, StoreError, UserStore, WorkspaceStore,
+    EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LinkLookup, LinkPublisher, LinkStore, Outbox,
+    RateLimiter, SessionStore, StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -40,6 +40,8 @@ pub struct Backends {
     pub audit: Arc<dyn AuditStore>,
     /// Links.
     pub links: Arc<dyn LinkStore>,
+    /// Idempotency keys.
+    pub idempotency: Arc<dyn IdempotencyStore>,
     /// Changes that caches have not heard of.
     pub outbox: Arc<dyn Outbox>,
     /// Questions about clicks.

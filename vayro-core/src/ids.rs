@@ -88,6 +88,11 @@ id_type!(
     ClickId
 );
 
+id_type!(
+    /// One try to run a request that carries an idempotency key.
+    ClaimId
+);
+
 impl DomainId {
     /// The instance's default domain; its row is made by the first migration.
     pub const DEFAULT: Self = Self(Uuid::from_u128(1));

@@ -14,6 +14,7 @@ pub mod click;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod host;
+pub mod idempotency;
 pub mod ids;
 pub mod link;
 pub mod links;

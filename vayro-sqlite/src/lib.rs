@@ -13,6 +13,7 @@ mod clicks;
 mod database;
 mod domains;
 mod error;
+mod idempotency;
 mod keys;
 mod link_lists;
 mod link_row;

@@ -36,3 +36,6 @@ mod clicks {
 mod analytics {
     vayro_core::analytics_store_contract!(crate::fixture::fixture());
 }
+mod idempotency {
+    vayro_core::idempotency_store_contract!(crate::fixture::fixture());
+}
