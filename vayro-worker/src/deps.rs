@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
-use vayro_core::ports::{ClickStore, ClickStream, LinkStore, SessionStore};
+use vayro_core::ports::{ClickStore, ClickStream, IdempotencyStore, LinkStore, SessionStore};
 use vayro_core::timestamp::Timestamp;
 
 /// Tells the time.
@@ -26,6 +26,8 @@ pub struct WorkerDeps {
     pub links: Arc<dyn LinkStore>,
     /// Sessions, for removing expired ones.
     pub sessions: Arc<dyn SessionStore>,
+    /// Idempotency keys, for removing expired ones.
+    pub idempotency: Arc<dyn IdempotencyStore>,
     /// The time.
     pub clock: Clock,
     /// Randomness.
@@ -40,6 +42,7 @@ impl WorkerDeps {
             clicks: Arc::clone(&backends.click_rows),
             links: Arc::clone(&backends.links),
             sessions: Arc::clone(&backends.sessions),
+            idempotency: Arc::clone(&backends.idempotency),
             clock: Arc::new(clock::now),
             rng: Arc::new(Mutex::new(StdRng::from_os_rng())),
         }

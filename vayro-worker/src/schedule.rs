@@ -15,7 +15,9 @@ use crate::stop::Stop;
 const PARTITION_REACH: Duration = Duration::from_secs(62 * 86_400);
 /// Deleted links removed in one transaction.
 const PURGE_BATCH: u16 = 100;
-/// Transactions of one round of removing links; the rest waits for the next round.
+/// Expired idempotency keys removed in one transaction.
+const PURGE_KEYS_BATCH: u16 = 1000;
+/// Transactions of one round of removing links, or keys; the rest waits for the next round.
 const PURGE_ROUNDS_MAX: usize = 50;
 
 /// Makes partitions, trying until it works. No click is read before that: it might have no place.
@@ -67,6 +69,14 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
     // Salts first: keeping them too long is a broken promise, the rest is only space.
     let salts = pipeline.deps.clicks.delete_salts(now.minus(pipeline.settings.salt_retention)).await?;
     let sessions = pipeline.deps.sessions.delete_expired(now).await?;
+    let mut keys = 0;
+    for _ in 0..PURGE_ROUNDS_MAX {
+        let purged = pipeline.deps.idempotency.purge(now, PURGE_KEYS_BATCH).await?;
+        keys += purged;
+        if purged < u64::from(PURGE_KEYS_BATCH) {
+            break;
+        }
+    }
     let deadline = now.minus(pipeline.settings.restore_window);
     let mut links = 0;
     for _ in 0..PURGE_ROUNDS_MAX {
@@ -76,12 +86,14 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
             break;
         }
     }
-    if salts + sessions + links > 0 {
+    if salts + sessions + keys + links > 0 {
         tracing::info!(
             salts,
             sessions,
+            keys,
             links,
-            "removed {salts} salts, {sessions} expired sessions and {links} deleted links"
+            "removed {salts} salts, {sessions} expired sessions, {keys} expired idempotency keys and {links} \
+             deleted links"
         );
     }
     Ok(())

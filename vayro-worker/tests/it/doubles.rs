@@ -16,11 +16,13 @@ use tokio::time::Instant;
 use vayro_core::account::{NewSession, Session, User};
 use vayro_core::change::ChangeContext;
 use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
+use vayro_core::idempotency::{Claim, ClaimOutcome, KeptAnswer};
 use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, LinkStore, SessionStore, StoreError, StreamError, WriteError, WriteOutcome,
+    ClickStore, ClickStream, IdempotencyStore, LinkStore, SessionStore, StoreError, StreamError, WriteError,
+    WriteOutcome,
 };
 use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
@@ -312,13 +314,16 @@ impl ClickStore for FakeClicks {
     }
 }
 
-/// Links and sessions, of which a worker only removes old ones.
+/// Links, sessions and idempotency keys, of which a worker only removes old ones.
 #[derive(Default)]
 pub(crate) struct FakeAccounts {
     pub(crate) purge_deadlines: Mutex<Vec<Timestamp>>,
     /// Links still to be purged.
     pub(crate) purgeable: AtomicUsize,
     pub(crate) sessions_expired_at: Mutex<Vec<Timestamp>>,
+    pub(crate) keys_expired_at: Mutex<Vec<Timestamp>>,
+    /// Idempotency keys still to be purged.
+    pub(crate) expired_keys: AtomicUsize,
 }
 
 #[async_trait]
@@ -406,6 +411,29 @@ impl SessionStore for FakeAccounts {
     }
 }
 
+#[async_trait]
+impl IdempotencyStore for FakeAccounts {
+    async fn claim(&self, _claim: &Claim, _keys_max: u32) -> Result<ClaimOutcome, StoreError> {
+        unimplemented!("workers claim no keys")
+    }
+
+    async fn complete(&self, _claim: &Claim, _answer: &KeptAnswer) -> Result<bool, StoreError> {
+        unimplemented!("workers claim no keys")
+    }
+
+    async fn release(&self, _claim: &Claim) -> Result<bool, StoreError> {
+        unimplemented!("workers claim no keys")
+    }
+
+    async fn purge(&self, now: Timestamp, max: u16) -> Result<u64, StoreError> {
+        self.keys_expired_at.lock().push(now);
+        let left = self.expired_keys.load(Ordering::SeqCst);
+        let purged = left.min(usize::from(max));
+        self.expired_keys.store(left - purged, Ordering::SeqCst);
+        Ok(purged as u64)
+    }
+}
+
 /// Everything around workers; outlives each of them.
 pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
@@ -441,6 +469,7 @@ impl Scene {
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,
             sessions: Arc::clone(&self.accounts) as Arc<dyn SessionStore>,
+            idempotency: Arc::clone(&self.accounts) as Arc<dyn IdempotencyStore>,
             clock: Arc::new(move || epoch().plus(started.elapsed())),
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(7))),
         };

@@ -29,6 +29,7 @@ async fn partitions_reach_two_months_both_ways_and_follow_the_time() {
 async fn old_data_is_removed_after_its_time() {
     let scene = Scene::new();
     scene.accounts.purgeable.store(250, Ordering::SeqCst);
+    scene.accounts.expired_keys.store(1500, Ordering::SeqCst);
     let worker = scene.start().await;
     until("links are gone", || scene.accounts.purgeable.load(Ordering::SeqCst) == 0).await;
     worker.stop().await;
@@ -41,6 +42,10 @@ async fn old_data_is_removed_after_its_time() {
     let salts = scene.clicks.salts_deleted_before.lock().expect("salts are deleted");
     assert!(is_about(salts, DAY * 3), "{salts}");
     assert!(is_about(scene.accounts.sessions_expired_at.lock()[0], Duration::ZERO));
+    assert_eq!(scene.accounts.expired_keys.load(Ordering::SeqCst), 0);
+    let keys = scene.accounts.keys_expired_at.lock();
+    assert!(is_about(keys[0], Duration::ZERO), "{}", keys[0]);
+    assert_eq!(keys.len(), 2, "in steps of a thousand");
 }
 
 #[tokio::test(start_paused = true)]
