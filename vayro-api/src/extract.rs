@@ -4,6 +4,6 @@ mod json;
 mod path;
 mod query;
 
-pub(crate) use json::{Json, from_value, is_json};
+pub(crate) use json::{Json, from_value, is_json, read_json};
 pub(crate) use path::Path;
 pub(crate) use query::Query;

@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use crate::context::{REQUEST_ID_HEADER, RequestContext};
 use crate::problem::{Code, Problem};
+use crate::settings::ApiSettings;
 use crate::state::SharedState;
 
 /// Wraps a request: gives it an id and a time limit, turns a panic into a problem document, puts the id
@@ -42,8 +43,7 @@ pub(crate) async fn around(State(state): State<SharedState>, mut request: Reques
         }
         Err(_) => {
             span.in_scope(|| tracing::warn!("request took too long"));
-            let limit = state.settings.request_time_max.as_secs();
-            Problem::new(Code::Timeout, format!("a request may take {limit} seconds")).to_response(None)
+            took_too_long(&state.settings).to_response(None)
         }
     };
 
@@ -66,6 +66,12 @@ pub(crate) async fn around(State(state): State<SharedState>, mut request: Reques
         tracing::debug!(status, duration_ms = took.as_millis(), "answered {method} {route} with {status}");
     });
     response
+}
+
+/// Says that a request was ended because it took too long.
+pub(crate) fn took_too_long(settings: &ApiSettings) -> Problem {
+    let limit = settings.request_time_max.as_secs();
+    Problem::new(Code::Timeout, format!("a request may take {limit} seconds"))
 }
 
 /// Answers are data for programs: never sniffed, kept, framed or run.

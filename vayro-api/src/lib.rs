@@ -16,6 +16,7 @@ mod cursor;
 mod domains;
 mod extract;
 mod health;
+mod idempotency;
 mod keys;
 mod layers;
 mod links;

@@ -10,7 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::openapi::{Document, DocumentText, get_document};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{analytics, audit, domains, health, keys, layers, links, me, openapi, ops, sessions, workspaces};
+use crate::{
+    analytics, audit, domains, health, idempotency, keys, layers, links, me, openapi, ops, sessions,
+    workspaces,
+};
 
 fn routes() -> OpenApiRouter<SharedState> {
     OpenApiRouter::with_openapi(Document::openapi())
@@ -28,19 +31,22 @@ fn routes() -> OpenApiRouter<SharedState> {
 
 /// Returns the OpenAPI 3.1 document.
 pub fn openapi_document() -> utoipa::openapi::OpenApi {
-    routes().to_openapi()
+    let mut document = routes().to_openapi();
+    idempotency::describe(&mut document);
+    document
 }
 
 /// Returns the whole API as one service; tests call it in memory.
 pub fn router(state: SharedState) -> Router {
-    let (router, document) = routes().split_for_parts();
+    let router: Router<SharedState> = routes().into();
     router
+        .route_layer(from_fn_with_state(state.clone(), idempotency::once))
         .route("/v1/openapi.json", get(get_document))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::Extension(DocumentText::new(&document)))
+        .layer(axum::Extension(DocumentText::new(&openapi_document())))
         .layer(from_fn_with_state(state.clone(), layers::around))
         .with_state(state)
 }

@@ -59,7 +59,11 @@ pub async fn serve_state(state: SharedState, listener: TcpListener, mut shutdown
     let graceful = entrance.accept(listener, &mut shutdown).await;
     state.is_draining.store(true, Ordering::Relaxed);
     let limit = state.settings.drain_time_max;
-    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+    let drained = async {
+        graceful.shutdown().await;
+        state.keyed_requests.ended().await;
+    };
+    if tokio::time::timeout(limit, drained).await.is_err() {
         tracing::warn!("requests were still running after {} seconds and were ended", limit.as_secs());
     }
     cleaning.abort();

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use vayro_backends::Backends;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, KeyStore, LinkLookup,
-    LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, IdempotencyStore,
+    KeyStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
 use crate::clock::{Clock, Random};
+use crate::idempotency::KeyedRequests;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxSignal;
 use crate::settings::ApiSettings;
@@ -35,6 +36,8 @@ pub struct Ports {
     pub audit: Arc<dyn AuditStore>,
     /// Links.
     pub links: Arc<dyn LinkStore>,
+    /// Idempotency keys.
+    pub idempotency: Arc<dyn IdempotencyStore>,
     /// Links as edges look them up, straight from the database.
     pub database: Arc<dyn LinkLookup>,
     /// Questions about clicks.
@@ -59,6 +62,7 @@ impl From<&Backends> for Ports {
             sessions: Arc::clone(&backends.sessions),
             audit: Arc::clone(&backends.audit),
             links: Arc::clone(&backends.links),
+            idempotency: Arc::clone(&backends.idempotency),
             database: Arc::clone(&backends.database),
             analytics: Arc::clone(&backends.analytics),
             stream: Arc::clone(&backends.stream),
@@ -85,6 +89,8 @@ pub struct ApiState {
     pub passwords: Passwords,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// Requests that go on when their clients leave.
+    pub(crate) keyed_requests: KeyedRequests,
     /// Whether the process is about to stop; readiness then says no.
     pub is_draining: AtomicBool,
 }
@@ -108,6 +114,17 @@ impl ApiState {
         let passwords = Passwords::new(settings.password_hash_concurrency);
         let is_draining = AtomicBool::new(false);
         let metrics = Metrics::new();
-        Self { ports, outbox_signal, clock, random, settings, passwords, metrics, is_draining }
+        let keyed_requests = KeyedRequests::default();
+        Self {
+            ports,
+            outbox_signal,
+            clock,
+            random,
+            settings,
+            passwords,
+            metrics,
+            keyed_requests,
+            is_draining,
+        }
     }
 }

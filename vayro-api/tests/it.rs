@@ -11,8 +11,12 @@ mod app;
 mod audit;
 #[path = "it/domains.rs"]
 mod domains;
+#[path = "it/gate.rs"]
+mod gate;
 #[path = "it/health.rs"]
 mod health;
+#[path = "it/idempotency.rs"]
+mod idempotency;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/links.rs"]

@@ -1,5 +1,6 @@
 //! JSON in and out.
 
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
@@ -10,6 +11,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use crate::problem::{Code, FieldError, Problem};
+use crate::settings::ApiSettings;
 use crate::state::SharedState;
 
 /// A JSON body.
@@ -20,25 +22,35 @@ impl<T: DeserializeOwned> FromRequest<SharedState> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &SharedState) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "send the body with `Content-Type: application/json`",
-            ));
-        }
-        let size_max = state.settings.body_size_max;
-        let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {size_max} bytes"));
-        // Checked first so that a body that is announced as too large is not read at all.
-        let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        if announced.and_then(|text| text.parse::<usize>().ok()).is_some_and(|len| len > size_max) {
-            return Err(too_large());
-        }
-        let bytes = match Limited::new(request.into_body(), size_max).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(too_large()),
-            Err(_) => return Err(Problem::new(Code::MalformedBody, "the body ended before it was complete")),
-        };
+        let (parts, body) = request.into_parts();
+        let bytes = read_json(&parts.headers, body, &state.settings).await?;
         from_slice(&bytes).map(Self)
+    }
+}
+
+/// Reads a whole body that is announced as JSON, without looking into it.
+pub(crate) async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    settings: &ApiSettings,
+) -> Result<Bytes, Problem> {
+    if !is_json(headers) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send the body with `Content-Type: application/json`",
+        ));
+    }
+    let size_max = settings.body_size_max;
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {size_max} bytes"));
+    // Checked first so that a body that is announced as too large is not read at all.
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    if announced.and_then(|text| text.parse::<usize>().ok()).is_some_and(|len| len > size_max) {
+        return Err(too_large());
+    }
+    match Limited::new(body, size_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Err(_) => Err(Problem::new(Code::MalformedBody, "the body ended before it was complete")),
     }
 }
 

@@ -179,3 +179,45 @@ fn invalid(error: FieldError) -> Problem {
 fn below_link(problem: Problem) -> Problem {
     problem.below("/link")
 }
+
+#[cfg(test)]
+mod tests {
+    use vayro_core::idempotency::ANSWER_SIZE_MAX;
+    use vayro_core::link::{LinkState, RedirectStatus};
+    use vayro_core::timestamp::Timestamp;
+
+    use super::*;
+
+    /// The answer about a hundred links can be kept and given again, however long their texts are.
+    #[test]
+    fn the_largest_answer_about_links_is_kept() {
+        // Each of these has two bytes in JSON.
+        let text = |len: usize| "\\".repeat(len);
+        let at: Timestamp = "2026-05-10T12:00:00.123456Z".parse().expect("valid");
+        let link = LinkView {
+            id: uuid::Uuid::max(),
+            short_url: text(320),
+            short_code: text(50),
+            domain: text(253),
+            target_url: text(2048),
+            title: text(200),
+            redirect_status: RedirectStatus::Found,
+            state: LinkState::Disabled,
+            is_active: false,
+            expires_at: Some(at),
+            archived_at: Some(at),
+            deleted_at: Some(at),
+            clicks: i64::MIN,
+            last_click_at: Some(at),
+            version: i32::MIN,
+            workspace_id: uuid::Uuid::max(),
+            user_id: uuid::Uuid::max(),
+            created_at: at,
+            updated_at: at,
+        };
+        let result = |index| BulkResult { index, status: 201, link: Some(link.clone()), problem: None };
+        let output = BulkOutput { done: 0, failed: BULK_MAX, results: (0..BULK_MAX).map(result).collect() };
+        let size = serde_json::to_vec(&output).expect("serializes").len();
+        assert!(size <= ANSWER_SIZE_MAX, "{size}");
+    }
+}

@@ -86,6 +86,14 @@ codes! {
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body must be sent with `Content-Type: application/json`.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    /// `Idempotency-Key` is not 1 to 255 visible ASCII characters, or is sent more than once.
+    InvalidIdempotencyKey = "invalid_idempotency_key", BAD_REQUEST, "The idempotency key is not valid";
+    /// A request with this `Idempotency-Key` is still running. Send it again after `Retry-After` seconds.
+    IdempotencyKeyInUse = "idempotency_key_in_use", CONFLICT, "The idempotency key is in use";
+    /// This `Idempotency-Key` was used with another body; a new request needs a new key.
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before";
+    /// The request with this `Idempotency-Key` is done; its answer was too large to keep. Look at what it made.
+    IdempotencyAnswerLost = "idempotency_answer_lost", CONFLICT, "The answer was not kept";
     /// Too many tries; `Retry-After` says how many seconds to wait.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// Something broke on our side; the log has the details under the request's id.

@@ -226,6 +226,11 @@ impl Client<'_> {
         self
     }
 
+    /// Returns its headers as they stand in a request.
+    pub(crate) fn head(&self) -> String {
+        self.headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }

@@ -61,6 +61,22 @@ fn operations_are_named_documented_and_told_apart() {
 }
 
 #[test]
+fn keys_are_documented_where_they_are_taken() {
+    let document = serde_json::to_value(vayro_api::openapi_document()).expect("serializes");
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            if parameters.iter().any(|parameter| parameter["name"] == "idempotency-key") {
+                found.push(format!("{method} {path}"));
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["post /v1/domains", "post /v1/links", "post /v1/links/bulk", "post /v1/workspaces"]);
+}
+
+#[test]
 fn every_reference_of_the_document_leads_somewhere() {
     let document = serde_json::to_value(vayro_api::openapi_document()).expect("serializes");
     let mut open = vec![&document];
