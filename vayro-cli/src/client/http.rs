@@ -27,6 +27,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause the server may ask for; a longer one is an error at once.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
+/// Header that names a call.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The problem of a call whose first try has not ended.
+const KEY_IN_USE: &str = "idempotency_key_in_use";
+
 /// What to call, before it is sent.
 #[derive(Debug)]
 pub struct Call {
@@ -82,6 +87,15 @@ impl Call {
             self.headers.insert(name, value);
         }
         self
+    }
+
+    /// Gives the call a random name, so that the API does it once however often it is sent, and lets it be
+    /// sent again.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        let key = format!("{:032x}", rand::rng().random::<u128>());
+        self.is_repeatable = true;
+        self.header(IDEMPOTENCY_KEY, &key)
     }
 
     /// Sends `body` as JSON.
@@ -271,6 +285,8 @@ impl Failure {
         let may_repeat = match (self.status, &self.error) {
             // Refused before anything happened, whatever the method.
             (Some(StatusCode::TOO_MANY_REQUESTS), _) => true,
+            // An earlier try is still at it; its answer comes next time.
+            (_, ApiError::Problem(problem)) if problem.code == KEY_IN_USE => true,
             (
                 Some(StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT),
                 _,
@@ -308,8 +324,21 @@ mod tests {
         assert!(failure(503).retry_after(&get, 1).is_some());
         assert!(failure(503).retry_after(&post, 1).is_none());
         assert!(failure(429).retry_after(&post, 1).is_some(), "a refused call was not made");
+        let named = Call::post(&["links"]).once();
+        assert!(failure(503).retry_after(&named, 1).is_some());
+        assert!(failure(409).retry_after(&named, 1).is_none());
+        let problem = Problem { code: KEY_IN_USE.to_owned(), ..Problem::default() };
+        let in_use = Failure { error: ApiError::Problem(problem), ..failure(409) };
+        assert!(in_use.retry_after(&named, 1).is_some());
         assert!(failure(500).retry_after(&get, 1).is_none());
         assert!(failure(404).retry_after(&get, 1).is_none());
+    }
+
+    #[test]
+    fn each_call_has_a_name_of_its_own() {
+        let name = || Call::post(&["links"]).once().headers[IDEMPOTENCY_KEY].clone();
+        assert_eq!(name().len(), 32);
+        assert_ne!(name(), name());
     }
 
     #[test]

@@ -157,13 +157,13 @@ pub const BULK_LEN_MAX: usize = 100;
 impl Api {
     /// Creates a link.
     pub async fn create_link(&self, new: &NewLink) -> Result<Link, ApiError> {
-        self.send(Call::post(&["links"]).body(new)).await
+        self.send(Call::post(&["links"]).once().body(new)).await
     }
 
     /// Creates up to [`BULK_LEN_MAX`] links; one result per link, in order.
     pub async fn create_links(&self, links: &[NewLink]) -> Result<Vec<BulkResult>, ApiError> {
         let operations = links.iter().map(|link| BulkOperation::Create { link }).collect();
-        let call = Call::post(&["links", "bulk"]).body(&BulkRequest { operations });
+        let call = Call::post(&["links", "bulk"]).once().body(&BulkRequest { operations });
         let answer: BulkAnswer = self.send(call).await?;
         Ok(answer.results)
     }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::run::Home;
-use super::script::{KEY, answer, home, problem, script, temp};
+use super::script::{Asked, KEY, answer, home, problem, script, temp};
 
 #[test]
 fn nobody_listening_is_said_with_what_to_do() {
@@ -35,11 +35,49 @@ fn a_busy_server_is_asked_again() {
 fn a_change_is_never_sent_twice() {
     let dir = temp();
     let (url, server) = script(vec![problem(503, "unavailable", "the database is away")]);
-    let run = home(&dir, &url).vayro(&["link", "create", "https://a.example/"]);
+    let run = home(&dir, &url).vayro(&["domain", "add", "go.example.com"]);
     assert_eq!(run.status, 1, "{run}");
     assert_eq!(server.join().expect("the server ends").len(), 1);
     assert!(run.stderr.contains("error: the database is away"), "{run}");
     assert!(run.stderr.contains("request r-1"), "{run}");
+}
+
+/// The answer of the API about a link that was made.
+fn made() -> String {
+    let link = concat!(
+        r#"{"id":"019e1234-5678-7abc-8def-0123456789ab","short_code":"x","short_url":"https://vay.test/x","#,
+        r#""domain":"vay.test","target_url":"https://a.example/","title":"","state":"active","#,
+        r#""redirect_status":302,"is_active":true,"expires_at":null,"archived_at":null,"deleted_at":null,"#,
+        r#""created_at":"2026-05-10T12:00:00Z","updated_at":"2026-05-10T12:00:00Z","version":1,"clicks":0,"#,
+        r#""last_click_at":null}"#
+    );
+    answer("201 Created", "content-type: application/json\r\n", link)
+}
+
+fn names(asked: &[Asked]) -> Vec<&str> {
+    asked
+        .iter()
+        .filter_map(|asked| asked.head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")))
+        .collect()
+}
+
+#[test]
+fn a_link_is_asked_for_again_under_the_same_name() {
+    let dir = temp();
+    let away = problem(503, "unavailable", "the database is away");
+    let in_use = problem(409, "idempotency_key_in_use", "still running");
+    // The connection ends within the answer; whether the link was made is unknown.
+    let broken = "HTTP/1.1 201 Created\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{".to_owned();
+    for first in [[away, in_use.clone()], [broken, in_use]] {
+        let (url, server) = script([first.to_vec(), vec![made()]].concat());
+        let run = home(&dir, &url).vayro(&["link", "create", "https://a.example/"]);
+        assert_eq!((run.status, run.stdout.as_str()), (0, "https://vay.test/x\n"), "{run}");
+        let asked = server.join().expect("the server ends");
+        let names = names(&asked);
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+        assert!(asked.iter().all(|again| again.body == asked[0].body), "the same body, byte for byte");
+    }
 }
 
 #[test]
