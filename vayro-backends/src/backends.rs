@@ -11,7 +11,7 @@ use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
     EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LinkLookup, LinkPublisher, LinkStore, Outbox,
-    RateLimiter, SessionStore, StoreError, UserStore, WorkspaceStore,
+    RateLimiter, RollupStore, SessionStore, StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -46,6 +46,8 @@ pub struct Backends {
     pub outbox: Arc<dyn Outbox>,
     /// Questions about clicks.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// What clicks add up to.
+    pub rollups: Arc<dyn RollupStore>,
     /// Rows of clicks.
     pub click_rows: Arc<dyn ClickStore>,
     /// Look-ups straight in the database, for the outbox.

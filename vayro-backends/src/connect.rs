@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use vayro_core::ports::{BoxError, ClickSink, LinkLookup};
+use vayro_core::ports::{AnalyticsStore, BoxError, ClickSink, LinkLookup, RollupStore};
+use vayro_core::rollup::RolledUpAnalytics;
 use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
@@ -141,7 +142,8 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         links: stores.clone(),
         idempotency: stores.clone(),
         outbox: stores.clone(),
-        analytics: stores.clone(),
+        analytics: rolled_up(postgres.clone()),
+        rollups: stores.clone(),
         click_rows: stores.clone(),
         database: stores,
         lookup: Arc::new(RedisLookup::new(&redis, guarded)),
@@ -155,6 +157,11 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         set: Arc::new(Set::Clustered { postgres, redis, spill }),
         name,
     })
+}
+
+/// Answers questions about clicks from what is ready, and the rest from the rows.
+fn rolled_up<S: RollupStore + AnalyticsStore + 'static>(stores: S) -> Arc<dyn AnalyticsStore> {
+    Arc::new(RolledUpAnalytics::new(stores, Arc::new(clock::now)))
 }
 
 /// Waits for a PostgreSQL that is still starting. An edge alone goes on without one.
@@ -229,7 +236,8 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         links: stores.clone(),
         idempotency: stores.clone(),
         outbox: stores.clone(),
-        analytics: stores.clone(),
+        analytics: rolled_up(sqlite.clone()),
+        rollups: stores.clone(),
         click_rows: stores.clone(),
         lookup: guarded(stores.clone(), config.lookup),
         database: stores,

@@ -60,6 +60,9 @@ pub enum Command {
     #[cfg(feature = "server")]
     Migrate(commands::migrate::MigrateArgs),
     #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Rollup(commands::rollup::RollupCommand),
+    #[cfg(feature = "server")]
     Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
@@ -104,6 +107,8 @@ impl Command {
             Self::Dlq(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
+            #[cfg(feature = "server")]
+            Self::Rollup(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]

@@ -17,6 +17,8 @@ pub mod logout;
 pub mod man;
 #[cfg(feature = "server")]
 pub mod migrate;
+#[cfg(feature = "server")]
+pub mod rollup;
 pub mod stats;
 pub mod stream;
 #[cfg(feature = "server")]

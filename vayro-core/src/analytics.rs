@@ -141,9 +141,8 @@ pub struct ClickCount {
 pub struct BreakdownRow {
     /// The value; empty for "unknown".
     pub value: String,
-    /// Its clicks and visitors.
-    #[serde(flatten)]
-    pub count: ClickCount,
+    /// Its clicks.
+    pub clicks: i64,
 }
 
 /// A dimension's values by clicks, most first, ties by value.

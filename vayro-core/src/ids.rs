@@ -26,6 +26,11 @@ macro_rules! id_type {
                 self.0
             }
 
+            /// Returns the UUID's bytes.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
             /// Makes a `UUIDv7` for the instant `at` from `random`, which must be fresh random bytes.
             pub fn from_parts(at: Timestamp, random: [u8; 10]) -> Self {
                 Self(uuid_v7(at, random))

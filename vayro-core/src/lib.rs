@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod page;
 pub mod ports;
 pub mod resolve;
+pub mod rollup;
 pub mod schema;
 pub mod short_code;
 pub mod stream;

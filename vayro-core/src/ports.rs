@@ -11,7 +11,7 @@ mod links;
 mod messages;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
-pub use analytics::AnalyticsStore;
+pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
 pub use clicks::{
     ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,
     WriteOutcome,

@@ -6,9 +6,7 @@
 use async_trait::async_trait;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
-use vayro_core::analytics::{
-    BREAKDOWN_ROWS_MAX, Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension, DimensionFilter,
-};
+use vayro_core::analytics::{Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension, DimensionFilter};
 use vayro_core::ports::{AnalyticsStore, StoreError};
 use vayro_core::timestamp::Timestamp;
 
@@ -55,7 +53,7 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &DimensionFilter) {
 }
 
 /// Appends the condition that keeps the clicks of `scope`.
-fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &ClickScope) {
+pub(crate) fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &ClickScope) {
     query.push(" FROM click_events WHERE workspace_id = ").push_bind(scope.workspace_id.as_uuid());
     if let Some(link) = scope.link_id {
         query.push(" AND link_id = ").push_bind(link.as_uuid());
@@ -116,37 +114,29 @@ impl AnalyticsStore for PgStores {
         dimension: Dimension,
         max: u16,
     ) -> Result<Breakdown, StoreError> {
-        let mut query = QueryBuilder::new("WITH visits AS (SELECT ");
-        query.push(expression(dimension)).push(" AS value, visitor_id, count(*) AS clicks");
+        let mut query = QueryBuilder::new("WITH counts AS (SELECT ");
+        query.push(expression(dimension)).push(" AS value, count(*) AS clicks");
         push_scope(&mut query, scope);
-        query.push(" GROUP BY 1, ").push(DAY);
         query.push(
-            ", visitor_id), counts AS (
-                 SELECT value, sum(clicks)::bigint AS clicks, count(visitor_id) AS visitors
-                 FROM visits GROUP BY value
-             ), top AS (
-                 SELECT value, clicks, visitors FROM counts
-                 ORDER BY clicks DESC, value COLLATE \"C\" LIMIT ",
+            " GROUP BY 1), top AS (
+                 SELECT value, clicks FROM counts ORDER BY clicks DESC, value COLLATE \"C\" LIMIT ",
         );
-        query.push_bind(i64::from(max.min(BREAKDOWN_ROWS_MAX)));
+        query.push_bind(i64::from(max));
         query.push(
-            ") SELECT total.clicks, top.value, top.clicks, top.visitors
+            ") SELECT total.clicks, top.value, top.clicks
                FROM (SELECT COALESCE(sum(clicks), 0)::bigint AS clicks FROM counts) AS total
                LEFT JOIN top ON TRUE
                ORDER BY top.clicks DESC, top.value COLLATE \"C\"",
         );
         self.within(async |connection| {
-            let found: Vec<(i64, Option<String>, Option<i64>, Option<i64>)> =
+            let found: Vec<(i64, Option<String>, Option<i64>)> =
                 query.build_query_as().fetch_all(connection).await?;
             let total = found.first().map_or(0, |row| row.0);
             let rows: Vec<BreakdownRow> = found
                 .into_iter()
-                .filter_map(|(_, value, clicks, visitors)| {
-                    let count = ClickCount { clicks: clicks?, visitors: visitors? };
-                    Some(BreakdownRow { value: value?, count })
-                })
+                .filter_map(|(_, value, clicks)| Some(BreakdownRow { value: value?, clicks: clicks? }))
                 .collect();
-            let listed: i64 = rows.iter().map(|row| row.count.clicks).sum();
+            let listed: i64 = rows.iter().map(|row| row.clicks).sum();
             Ok(Breakdown { rows, total, others: total - listed })
         })
         .await

@@ -7,7 +7,7 @@
 //! Two workers may write the same rows at once. They cannot block each other for good: rows are
 //! stored in the order of their ids and counters in the order of their links, in every transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection, PgTransaction};
@@ -21,7 +21,7 @@ use crate::copy::{HEADER, TRAILER, click_columns, push_row};
 use crate::database::PgStores;
 use crate::error::{is_duplicate, write_error};
 use crate::instant::Instant;
-use crate::{months, salts};
+use crate::{months, rollups, salts};
 
 /// Bytes of a batch framed before they are sent: the server works on one piece while the next is framed.
 const PIECE_LEN: usize = 128 * 1024;
@@ -40,26 +40,13 @@ const CREATE_STAGING: &str =
 
 const COPY_STAGING: &str = concat!("COPY click_staging (", click_columns!(), ") FROM STDIN (FORMAT binary)");
 
-/// Stores what is not there yet and raises the counters by exactly that; gives the number of rows stored.
+/// Stores what is not there yet and gives its ids.
 const STORE_STAGED: &str = concat!(
-    "WITH stored AS (
-         INSERT INTO click_events (",
+    "INSERT INTO click_events (",
     click_columns!(),
-    ")
-         SELECT ",
+    ") SELECT ",
     click_columns!(),
-    " FROM click_staging ORDER BY id, timestamp
-         ON CONFLICT DO NOTHING
-         RETURNING link_id, timestamp, class
-     ), counted AS (
-         INSERT INTO link_totals (link_id, clicks, last_click_at)
-         SELECT link_id, count(*), max(timestamp) FROM stored WHERE class = $1
-         GROUP BY link_id ORDER BY link_id
-         ON CONFLICT (link_id) DO UPDATE
-         SET clicks = link_totals.clicks + excluded.clicks,
-             last_click_at = GREATEST(link_totals.last_click_at, excluded.last_click_at)
-     )
-     SELECT count(*) FROM stored"
+    " FROM click_staging ORDER BY id, timestamp ON CONFLICT DO NOTHING RETURNING id"
 );
 
 const RAISE_TOTALS: &str = "INSERT INTO link_totals (link_id, clicks, last_click_at)
@@ -105,10 +92,16 @@ async fn raise_totals(connection: &mut PgConnection, rows: &[&ClickRow]) -> Resu
     sqlx::query(RAISE_TOTALS).bind(links).bind(clicks).bind(newest).execute(connection).await.map(drop)
 }
 
+/// Adds rows that were just stored to everything that is made of them.
+async fn count(connection: &mut PgConnection, rows: &[&ClickRow]) -> Result<(), sqlx::Error> {
+    raise_totals(connection, rows).await?;
+    rollups::add(connection, rows).await
+}
+
 /// Stores rows none of which may be there yet.
 async fn write_new(tx: &mut PgTransaction<'_>, rows: &[&ClickRow]) -> Result<u64, sqlx::Error> {
     copy(tx, COPY_CLICKS, rows).await?;
-    raise_totals(tx, rows).await?;
+    count(tx, rows).await?;
     Ok(rows.len() as u64)
 }
 
@@ -116,13 +109,13 @@ async fn write_new(tx: &mut PgTransaction<'_>, rows: &[&ClickRow]) -> Result<u64
 async fn write_staged(tx: &mut PgTransaction<'_>, rows: &[&ClickRow]) -> Result<u64, sqlx::Error> {
     sqlx::query(CREATE_STAGING).persistent(false).execute(&mut **tx).await?;
     copy(tx, COPY_STAGING, rows).await?;
-    let stored: i64 = sqlx::query_scalar(STORE_STAGED)
-        .bind(ClickClass::Counted.as_str())
-        // The staging table is another one each time; a kept plan would be about one that is gone.
-        .persistent(false)
-        .fetch_one(&mut **tx)
-        .await?;
-    Ok(stored.unsigned_abs())
+    // The staging table is another one each time; a kept plan would be about one that is gone.
+    let stored: HashSet<Uuid> =
+        sqlx::query_scalar(STORE_STAGED).persistent(false).fetch_all(&mut **tx).await?.into_iter().collect();
+    let stored: Vec<&ClickRow> =
+        rows.iter().copied().filter(|row| stored.contains(&row.id.as_uuid())).collect();
+    count(tx, &stored).await?;
+    Ok(stored.len() as u64)
 }
 
 /// Stores rows; returns how many were new.

@@ -23,6 +23,8 @@ mod links;
 mod lookup;
 mod months;
 mod outbox;
+mod recount;
+mod rollups;
 mod row;
 mod salts;
 mod schema;

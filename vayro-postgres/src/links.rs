@@ -255,6 +255,11 @@ async fn purge_one(connection: &mut PgConnection, deadline: Timestamp) -> Result
     .await?;
     let Some(id) = id else { return Ok(false) };
     for statement in [
+        // What the workspace counted of it has to be counted again.
+        "INSERT INTO rollup_recounts (workspace_id, day)
+         SELECT DISTINCT workspace_id, start FROM click_rollups WHERE subject_id = $1 AND span = 'day'
+         ON CONFLICT DO NOTHING",
+        "DELETE FROM click_rollups WHERE subject_id = $1",
         "DELETE FROM click_events WHERE link_id = $1",
         "DELETE FROM link_totals WHERE link_id = $1",
         "DELETE FROM links WHERE id = $1",

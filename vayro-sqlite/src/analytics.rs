@@ -36,7 +36,7 @@ const fn column(dimension: Dimension) -> &'static str {
 }
 
 /// Adds the conditions of a scope except its time, for an `AND` chain.
-fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ClickScope) {
+pub(crate) fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ClickScope) {
     match scope.link_id {
         None => query.push("c.workspace_id = ").push_bind(scope.workspace_id.as_uuid()),
         // Asking the link whose it is keeps the question on the link's index.
@@ -74,7 +74,7 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &DimensionFilter) {
     query.push(")");
 }
 
-fn push_time(query: &mut QueryBuilder<Sqlite>, scope: &ClickScope) {
+pub(crate) fn push_time(query: &mut QueryBuilder<Sqlite>, scope: &ClickScope) {
     query.push(" AND c.timestamp >= ").push_bind(scope.start.as_micros());
     query.push(" AND c.timestamp < ").push_bind(scope.end.as_micros());
 }
@@ -98,17 +98,17 @@ fn buckets(scope: &ClickScope, edges: &[Timestamp]) -> Result<String, StoreError
     serde_json::to_string(&buckets).map_err(internal)
 }
 
-/// A value with its clicks and visitors, and the clicks over all values.
-type ValueRow<V> = (V, i64, i64, i64);
+/// A value with its clicks, and the clicks over all values.
+type ValueRow<V> = (V, i64, i64);
 
 fn breakdown_of(rows: Vec<ValueRow<String>>, max: u16) -> Breakdown {
     let total = rows.first().map_or(0, |(.., total)| *total);
     let rows: Vec<BreakdownRow> = rows
         .into_iter()
         .take(usize::from(max))
-        .map(|(value, clicks, visitors, _)| BreakdownRow { value, count: ClickCount { clicks, visitors } })
+        .map(|(value, clicks, _)| BreakdownRow { value, clicks })
         .collect();
-    let others = total - rows.iter().map(|row| row.count.clicks).sum::<i64>();
+    let others = total - rows.iter().map(|row| row.clicks).sum::<i64>();
     Breakdown { rows, total, others }
 }
 
@@ -141,18 +141,13 @@ fn series_query(scope: &ClickScope, edges: &[Timestamp]) -> Result<QueryBuilder<
 }
 
 fn breakdown_query(scope: &ClickScope, dimension: Dimension, max: u16) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(
-        "SELECT value, clicks, visitors, SUM(clicks) OVER () AS total
-         FROM (SELECT value, SUM(clicks) AS clicks, COUNT(visitor_id) AS visitors
-               FROM (SELECT COALESCE(",
-    );
+    let mut query =
+        QueryBuilder::new("SELECT value, clicks, SUM(clicks) OVER () AS total FROM (SELECT COALESCE(");
     query.push(column(dimension));
-    query.push(", '') AS value, COUNT(*) AS clicks, c.visitor_id FROM click_events c WHERE ");
+    query.push(", '') AS value, COUNT(*) AS clicks FROM click_events c WHERE ");
     push_scope(&mut query, scope);
     push_time(&mut query, scope);
-    query.push(" GROUP BY value, ");
-    push_day(&mut query);
-    query.push(", c.visitor_id) GROUP BY value) ORDER BY clicks DESC, value LIMIT ");
+    query.push(" GROUP BY value) ORDER BY clicks DESC, value LIMIT ");
     // At least one row, since each carries the total.
     query.push_bind(max.max(1));
     query
@@ -192,9 +187,7 @@ impl AnalyticsStore for SqliteStores {
         let rows: Vec<ValueRow<String>> = if dimension == Dimension::Link {
             let rows: Vec<ValueRow<Uuid>> =
                 query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
-            rows.into_iter()
-                .map(|(id, clicks, visitors, total)| (id.to_string(), clicks, visitors, total))
-                .collect()
+            rows.into_iter().map(|(id, clicks, total)| (id.to_string(), clicks, total)).collect()
         } else {
             query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?
         };

@@ -1,6 +1,6 @@
 //! Writing clicks and the counters made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite};
@@ -12,7 +12,7 @@ use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
 use crate::error::write_error;
-use crate::salts;
+use crate::{rollups, salts};
 
 /// Rows per statement, largest first. Few sizes, so that the statements stay prepared whatever the
 /// batch; the largest stays far below SQLite's limit of 32,766 parameters.
@@ -101,12 +101,24 @@ fn insert_clicks(rows: &[ClickRow]) -> QueryBuilder<Sqlite> {
             values.push_bind(text(column(row)));
         }
     });
-    query.push(" ON CONFLICT (id, timestamp) DO NOTHING RETURNING link_id, timestamp, class");
+    query.push(" ON CONFLICT (id, timestamp) DO NOTHING RETURNING id");
     query
 }
 
 /// A link with what it gained: clicks, and the microseconds of the newest.
 type Gain = (Uuid, (i64, i64));
+
+/// Returns what each link gained, sorted by link.
+fn gains_of(rows: &[&ClickRow]) -> Vec<Gain> {
+    let mut gains: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.class == ClickClass::Counted) {
+        let timestamp = row.timestamp.as_micros();
+        let (clicks, last) = gains.entry(row.link_id.as_uuid()).or_insert((0, timestamp));
+        *clicks += 1;
+        *last = timestamp.max(*last);
+    }
+    gains.into_iter().collect()
+}
 
 fn raise_totals(gains: &[Gain]) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("INSERT INTO link_totals (link_id, clicks, last_click_at) ");
@@ -136,24 +148,21 @@ impl ClickStore for SqliteStores {
         let mut statements: Vec<_> = pieces(rows).map(insert_clicks).collect();
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(write_error)?;
         let mut outcome = WriteOutcome::default();
-        let mut gains: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+        let mut stored = HashSet::new();
         for statement in &mut statements {
-            let stored: Vec<(Uuid, i64, String)> =
-                statement.build_query_as().fetch_all(&mut *tx).await.map_err(write_error)?;
-            outcome.inserted += stored.len() as u64;
-            for (link, timestamp, class) in stored {
-                if class == ClickClass::Counted.as_str() {
-                    let (clicks, last) = gains.entry(link).or_insert((0, timestamp));
-                    *clicks += 1;
-                    *last = timestamp.max(*last);
-                }
-            }
+            let ids: Vec<Uuid> =
+                statement.build_query_scalar().fetch_all(&mut *tx).await.map_err(write_error)?;
+            stored.extend(ids);
         }
+        outcome.inserted = stored.len() as u64;
         outcome.duplicates = rows.len() as u64 - outcome.inserted;
-        let gains: Vec<Gain> = gains.into_iter().collect();
+        // Of two rows with one id the first was stored.
+        let stored: Vec<&ClickRow> = rows.iter().filter(|row| stored.remove(&row.id.as_uuid())).collect();
+        let gains = gains_of(&stored);
         for gains in pieces(&gains) {
             raise_totals(gains).build().execute(&mut *tx).await.map_err(write_error)?;
         }
+        rollups::add(&mut tx, &stored).await.map_err(write_error)?;
         tx.commit().await.map_err(write_error)?;
         Ok(outcome)
     }

@@ -22,6 +22,8 @@ mod lookup;
 pub mod open;
 mod outbox;
 mod purge;
+mod recount;
+mod rollups;
 mod row;
 mod salts;
 pub mod schema;

@@ -72,7 +72,15 @@ async fn step(stores: &SqliteStores, id: Uuid, deadline: Timestamp) -> Result<St
     .map_err(store_error)?;
     let is_last = clicks.rows_affected() < u64::from(CLICKS_PER_STEP);
     if is_last {
-        for statement in ["DELETE FROM link_totals WHERE link_id = ?1", "DELETE FROM links WHERE id = ?1"] {
+        for statement in [
+            // What the workspace counted of it has to be counted again.
+            "INSERT INTO rollup_recounts (workspace_id, day)
+             SELECT DISTINCT workspace_id, start FROM click_rollups WHERE subject_id = ?1 AND span = 'day'
+             ON CONFLICT DO NOTHING",
+            "DELETE FROM click_rollups WHERE subject_id = ?1",
+            "DELETE FROM link_totals WHERE link_id = ?1",
+            "DELETE FROM links WHERE id = ?1",
+        ] {
             sqlx::query(statement).bind(id).execute(&mut *tx).await.map_err(store_error)?;
         }
     }

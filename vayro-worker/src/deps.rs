@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
-use vayro_core::ports::{ClickStore, ClickStream, IdempotencyStore, LinkStore, SessionStore};
+use vayro_core::ports::{ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupStore, SessionStore};
 use vayro_core::timestamp::Timestamp;
 
 /// Tells the time.
@@ -22,6 +22,8 @@ pub struct WorkerDeps {
     pub stream: Arc<dyn ClickStream>,
     /// Where rows go.
     pub clicks: Arc<dyn ClickStore>,
+    /// What the rows add up to.
+    pub rollups: Arc<dyn RollupStore>,
     /// Links, for removing deleted ones for good.
     pub links: Arc<dyn LinkStore>,
     /// Sessions, for removing expired ones.
@@ -40,6 +42,7 @@ impl WorkerDeps {
         Self {
             stream: Arc::clone(&backends.stream),
             clicks: Arc::clone(&backends.click_rows),
+            rollups: Arc::clone(&backends.rollups),
             links: Arc::clone(&backends.links),
             sessions: Arc::clone(&backends.sessions),
             idempotency: Arc::clone(&backends.idempotency),

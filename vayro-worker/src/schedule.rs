@@ -17,6 +17,10 @@ const PARTITION_REACH: Duration = Duration::from_secs(62 * 86_400);
 const PURGE_BATCH: u16 = 100;
 /// Expired idempotency keys removed in one transaction.
 const PURGE_KEYS_BATCH: u16 = 1000;
+/// Days looked up at once to be counted again.
+const RECOUNT_BATCH: u16 = 100;
+/// Such look-ups of one round; the rest waits for the next round.
+const RECOUNT_ROUNDS_MAX: usize = 20;
 /// Transactions of one round of removing links, or keys; the rest waits for the next round.
 const PURGE_ROUNDS_MAX: usize = 50;
 
@@ -86,6 +90,7 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
             break;
         }
     }
+    recount_due(pipeline).await?;
     if salts + sessions + keys + links > 0 {
         tracing::info!(
             salts,
@@ -95,6 +100,22 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
             "removed {salts} salts, {sessions} expired sessions, {keys} expired idempotency keys and {links} \
              deleted links"
         );
+    }
+    Ok(())
+}
+
+/// Counts the days again of which clicks were removed.
+async fn recount_due(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let rollups = &pipeline.deps.rollups;
+    for _ in 0..RECOUNT_ROUNDS_MAX {
+        let due = rollups.due(RECOUNT_BATCH).await?;
+        for (workspace_id, day) in &due {
+            let check = rollups.recount(*workspace_id, *day, true).await?;
+            tracing::debug!(clicks = check.clicks, rollups = check.rollups, "counted a day again");
+        }
+        if due.len() < usize::from(RECOUNT_BATCH) {
+            break;
+        }
     }
     Ok(())
 }

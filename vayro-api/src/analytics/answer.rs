@@ -101,8 +101,8 @@ pub(crate) struct RowView {
     /// The value; empty for what could not be found out.
     #[schema(example = "DE")]
     value: String,
-    #[serde(flatten)]
-    count: CountView,
+    /// Its clicks.
+    clicks: i64,
     /// The link, in the breakdown `link`, for the first 100 rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<RowLinkView>,
@@ -164,7 +164,7 @@ async fn breakdown_view(
     let mut rows: Vec<RowView> = breakdown
         .rows
         .into_iter()
-        .map(|row| RowView { value: row.value, count: row.count.into(), link: None })
+        .map(|row| RowView { value: row.value, clicks: row.clicks, link: None })
         .collect();
     if dimension == Dimension::Link {
         let shown = rows.len().min(LINKS_SHOWN_MAX);

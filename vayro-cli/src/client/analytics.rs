@@ -92,9 +92,8 @@ pub struct Breakdown {
 pub struct BreakdownRow {
     /// The value; empty for what could not be found out.
     pub value: String,
-    /// Its clicks and visitors.
-    #[serde(flatten)]
-    pub count: Count,
+    /// Its clicks.
+    pub clicks: i64,
     /// The link, in the breakdown by link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<RowLink>,

@@ -10,6 +10,7 @@ pub mod links;
 pub mod lookup;
 pub mod messages;
 pub mod outbox;
+pub mod rollups;
 mod rules;
 pub mod stores;
 pub mod stream;

@@ -18,8 +18,9 @@ use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
     AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LinkLookup, LinkStore,
-    Outbox, SessionStore, UserStore, WorkspaceStore,
+    Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
 };
+use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
 use crate::target::TargetUrl;
 use crate::timestamp::Timestamp;
@@ -50,8 +51,12 @@ pub struct Stores {
     pub lookup: Arc<dyn LinkLookup>,
     /// Click rows.
     pub clicks: Arc<dyn ClickStore>,
-    /// Questions about clicks.
+    /// Questions about clicks, answered from the rows.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// What makes that so.
+    pub rollups: Arc<dyn RollupStore>,
+    /// The same questions, answered from rollups, see [`rolled_up`].
+    pub rolled_up: Arc<dyn AnalyticsStore>,
     /// Idempotency keys.
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
@@ -65,6 +70,11 @@ pub struct Owner {
     pub user_id: UserId,
     /// Its workspace.
     pub workspace_id: WorkspaceId,
+}
+
+/// Answers questions from rollups, long after every click of the suites.
+pub fn rolled_up<S: RollupStore + AnalyticsStore + 'static>(store: S) -> Arc<dyn AnalyticsStore> {
+    Arc::new(RolledUpAnalytics::new(store, Arc::new(|| at(100_000_000))))
 }
 
 /// Returns a number no other call of this process got.
@@ -290,6 +300,7 @@ mod tests {
             ("outbox.rs", include_str!("outbox.rs")),
             ("clicks.rs", include_str!("clicks.rs")),
             ("analytics.rs", include_str!("analytics.rs")),
+            ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");

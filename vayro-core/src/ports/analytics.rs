@@ -4,6 +4,8 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::analytics::{Breakdown, ClickCount, ClickScope, Dimension};
+use crate::ids::WorkspaceId;
+use crate::rollup::{RollupCheck, RollupSpan, Subject};
 use crate::timestamp::Timestamp;
 
 /// Answers questions about stored clicks.
@@ -23,4 +25,90 @@ pub trait AnalyticsStore: Send + Sync {
         dimension: Dimension,
         max: u16,
     ) -> Result<Breakdown, StoreError>;
+}
+
+/// Which rollups are read: those of `subject` that begin from `from` to before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollupRange {
+    /// The workspace that the subject must belong to.
+    pub workspace_id: WorkspaceId,
+    /// Whose clicks.
+    pub subject: Subject,
+    /// Of which length.
+    pub span: RollupSpan,
+    /// Begin of the first one.
+    pub from: Timestamp,
+    /// Begin of the first one that is not read.
+    pub to: Timestamp,
+}
+
+/// The counts of one rollup. There may be several of one start; they add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupCounts {
+    /// Where its span begins.
+    pub start: Timestamp,
+    /// See [`Quarters`](crate::rollup::Quarters).
+    pub quarters: Vec<u8>,
+    /// See [`VisitorSketches`](crate::rollup::VisitorSketches).
+    pub visitors: Vec<u8>,
+}
+
+/// One dimension of one rollup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupValues {
+    /// See [`Quarters`](crate::rollup::Quarters).
+    pub quarters: Vec<u8>,
+    /// See [`ValueCounts`](crate::rollup::ValueCounts).
+    pub values: Vec<u8>,
+}
+
+/// Clicks of one visitor in one quarter of an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Where the quarter begins.
+    pub quarter: Timestamp,
+    /// Who; `None` for all clicks whose visitor is unknown.
+    pub visitor_id: Option<i64>,
+    /// How many clicks.
+    pub clicks: i64,
+}
+
+/// Reads what [`ClickStore::write`](super::ClickStore::write) keeps up to date.
+#[async_trait]
+pub trait RollupStore: Send + Sync {
+    /// Returns the counts of rollups in no particular order.
+    async fn counts(&self, range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError>;
+
+    /// Returns one dimension of rollups in no particular order.
+    async fn values(
+        &self,
+        range: &RollupRange,
+        dimension: Dimension,
+    ) -> Result<Vec<RollupValues>, StoreError>;
+
+    /// Counts the clicks of one UTC day of a workspace again and compares that with its rollups and those of
+    /// its links. With `is_repair` the rollups are replaced, no writer comes in between, and the day is not
+    /// due any more.
+    async fn recount(
+        &self,
+        workspace_id: WorkspaceId,
+        day: Timestamp,
+        is_repair: bool,
+    ) -> Result<RollupCheck, StoreError>;
+
+    /// Returns the UTC days from `from` to before `to` on which workspaces have clicks or rollups, sorted,
+    /// those of one workspace if it is named.
+    async fn days(
+        &self,
+        workspace_id: Option<WorkspaceId>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError>;
+
+    /// Returns days that are due to be counted again, because clicks were removed, at most `max`.
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError>;
+
+    /// Returns the visits of `scope`, which has no filters, counted from raw clicks. For spans of an hour or
+    /// less.
+    async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError>;
 }

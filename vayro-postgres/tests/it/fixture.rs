@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
-use vayro_core::contract::stores::Stores;
+use vayro_core::contract::stores::{Stores, rolled_up};
 use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_testing::postgres::{TestDatabase, database};
 
@@ -26,6 +26,7 @@ pub(crate) fn config(url: &str) -> PostgresConfig {
 }
 
 pub(crate) fn stores(pg: &PgStores) -> Stores {
+    let rolled_up = rolled_up(pg.clone());
     let pg = Arc::new(pg.clone());
     Stores {
         users: pg.clone(),
@@ -39,7 +40,9 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         lookup: pg.clone(),
         clicks: pg.clone(),
         analytics: pg.clone(),
-        idempotency: pg,
+        idempotency: pg.clone(),
+        rollups: pg,
+        rolled_up,
         needs_partitions: true,
     }
 }

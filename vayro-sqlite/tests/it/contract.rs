@@ -12,6 +12,10 @@ mod domains {
 mod keys {
     vayro_core::key_store_contract!(crate::fixture::fixture());
 }
+mod rollups {
+    vayro_core::rollup_store_contract!(crate::fixture::fixture());
+}
+
 mod sessions {
     vayro_core::session_store_contract!(crate::fixture::fixture());
 }

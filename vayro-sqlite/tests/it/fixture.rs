@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use vayro_core::contract::stores::Stores;
+use vayro_core::contract::stores::{Stores, rolled_up};
 use vayro_sqlite::{SqliteOptions, SqliteStores};
 
 /// An open, migrated file that is removed at the end of the test.
@@ -54,6 +54,8 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         clicks: Arc::new(sqlite.clone()),
         analytics: Arc::new(sqlite.clone()),
         idempotency: Arc::new(sqlite.clone()),
+        rollups: Arc::new(sqlite.clone()),
+        rolled_up: rolled_up(sqlite.clone()),
         needs_partitions: false,
     }
 }

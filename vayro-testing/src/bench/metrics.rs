@@ -1,5 +1,12 @@
 //! Reads single values from a Prometheus text.
 
+/// Returns the sum of all samples of `name` on the admin listener at `port`; `None` while nobody answers
+/// there or the metric is missing.
+pub async fn find(port: u16, name: &str) -> Option<u64> {
+    let response = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
+    sum(&response.text().await.ok()?, name)
+}
+
 /// Returns the sum of all samples of `name` on the admin listener at `port`.
 ///
 /// # Panics

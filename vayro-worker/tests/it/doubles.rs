@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vayro_core::account::{NewSession, Session, User};
+use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::change::ChangeContext;
 use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
 use vayro_core::idempotency::{Claim, ClaimOutcome, KeptAnswer};
@@ -21,9 +22,10 @@ use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId}
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, IdempotencyStore, LinkStore, SessionStore, StoreError, StreamError, WriteError,
-    WriteOutcome,
+    ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupCounts, RollupRange, RollupStore,
+    RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
 };
+use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
 use vayro_core::timestamp::Timestamp;
@@ -314,6 +316,55 @@ impl ClickStore for FakeClicks {
     }
 }
 
+/// Rollups, of which a worker only recounts days that are due.
+#[derive(Default)]
+pub(crate) struct FakeRollups {
+    pub(crate) due: Mutex<Vec<(WorkspaceId, Timestamp)>>,
+}
+
+#[async_trait]
+impl RollupStore for FakeRollups {
+    async fn counts(&self, _range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError> {
+        unimplemented!("workers answer no questions")
+    }
+
+    async fn values(
+        &self,
+        _range: &RollupRange,
+        _dimension: Dimension,
+    ) -> Result<Vec<RollupValues>, StoreError> {
+        unimplemented!("workers answer no questions")
+    }
+
+    async fn visits(&self, _scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {
+        unimplemented!("workers answer no questions")
+    }
+
+    async fn recount(
+        &self,
+        workspace_id: WorkspaceId,
+        day: Timestamp,
+        is_repair: bool,
+    ) -> Result<RollupCheck, StoreError> {
+        assert!(is_repair, "what is due is known to be wrong");
+        self.due.lock().retain(|due| *due != (workspace_id, day));
+        Ok(RollupCheck::default())
+    }
+
+    async fn days(
+        &self,
+        _workspace_id: Option<WorkspaceId>,
+        _from: Timestamp,
+        _to: Timestamp,
+    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+        unimplemented!("workers recount what is due")
+    }
+
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+        Ok(self.due.lock().iter().take(usize::from(max)).copied().collect())
+    }
+}
+
 /// Links, sessions and idempotency keys, of which a worker only removes old ones.
 #[derive(Default)]
 pub(crate) struct FakeAccounts {
@@ -438,6 +489,7 @@ impl IdempotencyStore for FakeAccounts {
 pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
     pub(crate) clicks: Arc<FakeClicks>,
+    pub(crate) rollups: Arc<FakeRollups>,
     pub(crate) accounts: Arc<FakeAccounts>,
     pub(crate) settings: WorkerSettings,
     events: Arc<Mutex<Vec<Event>>>,
@@ -450,6 +502,7 @@ impl Scene {
         Self {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
+            rollups: Arc::default(),
             accounts: Arc::default(),
             settings: WorkerSettings { admin: None, enrich_threads: 2, ..WorkerSettings::default() },
             events,
@@ -467,6 +520,7 @@ impl Scene {
         let deps = WorkerDeps {
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
+            rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,
             sessions: Arc::clone(&self.accounts) as Arc<dyn SessionStore>,
             idempotency: Arc::clone(&self.accounts) as Arc<dyn IdempotencyStore>,

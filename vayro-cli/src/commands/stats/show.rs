@@ -117,16 +117,14 @@ pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, wi
         Column::right("CLICKS"),
         Column::right("SHARE").terminal_only(),
         Column::left("").terminal_only(),
-        Column::right("VISITORS"),
     ]);
-    let max = breakdown.rows.iter().map(|row| row.count.clicks).max().unwrap_or(0);
+    let max = breakdown.rows.iter().map(|row| row.clicks).max().unwrap_or(0);
     for row in &breakdown.rows {
         table.push([
             name(row, ui.is_human()),
-            Value::Count(row.count.clicks),
-            Value::text(text::percent(row.count.clicks, breakdown.total)),
-            Value::Bar { value: row.count.clicks, max },
-            Value::Count(row.count.visitors),
+            Value::Count(row.clicks),
+            Value::text(text::percent(row.clicks, breakdown.total)),
+            Value::Bar { value: row.clicks, max },
         ]);
     }
     if breakdown.others > 0 && ui.is_human() {
@@ -134,7 +132,6 @@ pub(super) fn breakdown(ui: &Ui, analytics: &Analytics, dimension: Dimension, wi
             Value::Toned("others".to_owned(), Tone::Dim),
             Value::Count(breakdown.others),
             Value::text(text::percent(breakdown.others, breakdown.total)),
-            Value::None,
             Value::None,
         ]);
     }
@@ -181,7 +178,7 @@ pub(super) fn series(analytics: &Analytics) -> Table {
     table
 }
 
-/// Returns the overview for a program: dimension, value, clicks, visitors.
+/// Returns the overview for a program: dimension, value, clicks, and visitors where they are known.
 pub(super) fn plain(analytics: &Analytics, left_out: Option<Count>) -> Table {
     let mut table = Table::new([Column::left(""), Column::left(""), Column::right(""), Column::right("")]);
     let count =
@@ -196,7 +193,7 @@ pub(super) fn plain(analytics: &Analytics, left_out: Option<Count>) -> Table {
     }
     for (dimension, breakdown) in &analytics.breakdowns {
         for row in &breakdown.rows {
-            push(dimension, name(row, false), count(row.count));
+            push(dimension, name(row, false), [Value::Count(row.clicks), Value::None]);
         }
     }
     table

@@ -120,3 +120,30 @@ async fn a_poison_entry_alone_becomes_a_dead_letter_and_can_be_replayed_after_re
     let (_, letters) = system.api("GET", "/v1/ops/dead-letters", None).await;
     assert_eq!(letters["items"].as_array().map(Vec::len), Some(0));
 }
+
+#[tokio::test]
+async fn damaged_sums_are_found_and_made_anew_beside_the_running_system() {
+    let (database, cache) = (postgres::database().await, redis::database().await);
+    let system = System::clustered(&database.url, &cache.url).await;
+    let link = system.create_link("sums", "https://example.com/").await;
+    for _ in 0..3 {
+        assert_eq!(system.visit("sums").await.0, 302);
+    }
+    shown(&system, &link, 3).await;
+    assert_eq!(system.vayro(&["rollup", "verify"]).status.code(), Some(0));
+
+    let mut connection = sqlx::PgConnection::connect(&database.url).await.expect("PostgreSQL answers");
+    sqlx::query("DELETE FROM click_rollups WHERE subject_id = $1::uuid")
+        .bind(id(&link))
+        .execute(&mut connection)
+        .await
+        .expect("rollups can be lost");
+    let verified = system.vayro(&["rollup", "verify", "--json"]);
+    assert_eq!(verified.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!((&found["different"], &found["days"][0]["clicks"]), (&Value::from(1), &Value::from(3)));
+
+    assert_eq!(system.vayro(&["rollup", "rebuild"]).status.code(), Some(0));
+    assert_eq!(system.vayro(&["rollup", "verify"]).status.code(), Some(0));
+    assert_eq!(system.clicks(id(&link)).await, 3);
+}

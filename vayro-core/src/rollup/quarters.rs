@@ -1,0 +1,86 @@
+//! Clicks per quarter of an hour.
+//!
+//! Column: (quarter within the span, class, clicks)*, sorted by quarter and class.
+
+use super::column::{ColumnError, Reader, Writer, class_number};
+use crate::click::ClickClass;
+
+/// A quarter of an hour in microseconds.
+pub const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
+
+/// Clicks per quarter of an hour and class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quarters(Vec<(u8, ClickClass, u64)>);
+
+impl Quarters {
+    /// Reads a column.
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`].
+    pub fn read(column: &[u8]) -> Result<Self, ColumnError> {
+        let mut reader = Reader::new(column)?;
+        let mut quarters = Self::default();
+        while !reader.is_empty() {
+            let (quarter, class) = (reader.byte()?, reader.class()?);
+            quarters.add(quarter, class, reader.number()?);
+        }
+        Ok(quarters)
+    }
+
+    /// Counts `clicks` more in a quarter.
+    pub fn add(&mut self, quarter: u8, class: ClickClass, clicks: u64) {
+        let wanted = (quarter, class_number(class));
+        match self.0.binary_search_by_key(&wanted, |(quarter, class, _)| (*quarter, class_number(*class))) {
+            Ok(place) => self.0[place].2 = self.0[place].2.saturating_add(clicks),
+            Err(place) => self.0.insert(place, (quarter, class, clicks)),
+        }
+    }
+
+    /// Counts everything of `other` too.
+    pub fn merge(&mut self, other: &Self) {
+        for (quarter, class, clicks) in other.iter() {
+            self.add(quarter, class, clicks);
+        }
+    }
+
+    /// Returns all clicks of a class.
+    pub fn total(&self, class: ClickClass) -> u64 {
+        self.iter().filter(|(_, other, _)| *other == class).map(|(.., clicks)| clicks).sum()
+    }
+
+    /// Returns quarter, class and clicks, sorted by quarter.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, ClickClass, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Writes the column.
+    pub fn write(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(self.0.len() * 4);
+        for (quarter, class, clicks) in self.iter() {
+            writer.byte(quarter);
+            writer.class(class);
+            writer.number(clicks);
+        }
+        writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_survive_the_column() {
+        let mut quarters = Quarters::default();
+        quarters.add(95, ClickClass::Counted, 300);
+        quarters.add(0, ClickClass::Bot, 1);
+        quarters.add(95, ClickClass::Counted, 1);
+        let mut read = Quarters::read(&quarters.write()).expect("our own");
+        assert_eq!(read, quarters);
+        read.merge(&quarters);
+        let counts: Vec<_> = read.iter().collect();
+        assert_eq!(counts, [(0, ClickClass::Bot, 2), (95, ClickClass::Counted, 602)]);
+        assert_eq!(Quarters::read(&[]), Ok(Quarters::default()));
+    }
+}

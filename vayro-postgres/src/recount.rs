@@ -1,0 +1,169 @@
+//! Counting a day again: rollups compared with the clicks they were made of, or made anew.
+
+use futures::TryStreamExt as _;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
+use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
+use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
+use vayro_core::timestamp::Timestamp;
+
+use crate::error::Failure;
+use crate::instant::Instant;
+use crate::rollups::{self, damaged};
+
+/// Clicks held in memory at once.
+const CHUNK: usize = 5_000;
+
+const CLICKS: &str = "SELECT id, link_id, timestamp, class, country_code::text, region, city, device_type,
+        browser, os, language, referer_host, trigger, utm_source, utm_medium, utm_campaign, utm_term,
+        utm_content, visitor_id
+    FROM click_events WHERE workspace_id = $1 AND timestamp >= $2 AND timestamp < $3";
+
+fn click(row: &PgRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::Error> {
+    let text =
+        |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(column)?.unwrap_or_default());
+    let class = text(3)?;
+    let class = ClickClass::ALL.into_iter().find(|known| known.as_str() == class);
+    Ok(ClickRow {
+        id: ClickId::from_uuid(row.try_get(0)?),
+        link_id: LinkId::from_uuid(row.try_get(1)?),
+        workspace_id,
+        timestamp: row.try_get::<Instant, _>(2)?.0,
+        class: class
+            .ok_or_else(|| sqlx::Error::Decode("a click has a class unknown to this program".into()))?,
+        country_code: text(4)?,
+        region: text(5)?,
+        city: text(6)?,
+        device_type: text(7)?,
+        browser: text(8)?,
+        os: text(9)?,
+        language: text(10)?,
+        referer_host: text(11)?,
+        trigger: text(12)?,
+        utm_source: text(13)?,
+        utm_medium: text(14)?,
+        utm_campaign: text(15)?,
+        utm_term: text(16)?,
+        utm_content: text(17)?,
+        visitor_id: row.try_get(18)?,
+        bot: String::new(),
+        referer: String::new(),
+        ip_address: String::new(),
+    })
+}
+
+/// One UTC day of a workspace.
+struct Day {
+    workspace_id: WorkspaceId,
+    start: Instant,
+    end: Instant,
+}
+
+async fn count(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    let mut set = RollupSet::default();
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut rows =
+        sqlx::query(CLICKS).bind(day.workspace_id.as_uuid()).bind(day.start).bind(day.end).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        chunk.push(click(&row, day.workspace_id)?);
+        if chunk.len() == CHUNK {
+            set.count(&chunk).map_err(damaged)?;
+            chunk.clear();
+        }
+    }
+    set.count(&chunk).map_err(damaged)?;
+    Ok(set)
+}
+
+async fn stored(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    let rows = sqlx::query(rollups::OF_DAY)
+        .bind(day.workspace_id.as_uuid())
+        .bind(day.start)
+        .bind(day.end)
+        .fetch_all(connection)
+        .await?;
+    let mut set = RollupSet::default();
+    for row in &rows {
+        let (subject, span, start): (Uuid, String, Instant) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let span = RollupSpan::from_name(&span)
+            .ok_or_else(|| sqlx::Error::Decode("a rollup has a span unknown to this program".into()))?;
+        let key = RollupKey::of(subject, day.workspace_id, span, start.0);
+        set.add(key, rollups::rollup(row, 3)?).map_err(damaged)?;
+    }
+    Ok(set)
+}
+
+async fn replace(connection: &mut PgConnection, day: &Day, counted: RollupSet) -> Result<(), sqlx::Error> {
+    for statement in [
+        "DELETE FROM click_rollups
+         WHERE workspace_id = $1 AND span IN ('hour', 'day') AND start >= $2 AND start < $3",
+        "DELETE FROM rollup_recounts WHERE workspace_id = $1 AND day >= $2 AND day < $3",
+    ] {
+        sqlx::query(statement)
+            .bind(day.workspace_id.as_uuid())
+            .bind(day.start)
+            .bind(day.end)
+            .execute(&mut *connection)
+            .await?;
+    }
+    rollups::insert_all(connection, counted.into_rollups()).await
+}
+
+/// See [`RollupStore::recount`](vayro_core::ports::RollupStore::recount).
+pub(crate) async fn recount(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    day: Timestamp,
+    is_repair: bool,
+) -> Result<RollupCheck, Failure> {
+    let start = RollupSpan::Day.floor(day);
+    let end = RollupSpan::Day.ceil(Timestamp::from_micros(start.as_micros() + 1).unwrap_or(start));
+    let day = Day { workspace_id, start: Instant(start), end: Instant(end) };
+    let mut tx = connection.begin().await?;
+    if !is_repair {
+        // Clicks and rollups as of one instant.
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
+    }
+    // The whole has a limit; a day of a large workspace takes longer than a statement may.
+    sqlx::query("SELECT set_config('statement_timeout', '0', true)").execute(&mut *tx).await?;
+    if is_repair {
+        rollups::shut_out_writers(&mut tx, workspace_id, start).await?;
+    }
+    let counted = count(&mut tx, &day).await?;
+    let check = counted.check(&stored(&mut tx, &day).await?);
+    if is_repair {
+        replace(&mut tx, &day, counted).await?;
+    }
+    tx.commit().await?;
+    Ok(check)
+}
+
+/// Days of workspaces as the statements give them.
+pub(crate) fn days(rows: Vec<(Uuid, Instant)>) -> Vec<(WorkspaceId, Timestamp)> {
+    rows.into_iter().map(|(workspace, day)| (WorkspaceId::from_uuid(workspace), day.0)).collect()
+}
+
+/// See [`RollupStore::days`](vayro_core::ports::RollupStore::days).
+pub(crate) async fn all_days(
+    connection: &mut PgConnection,
+    workspace_id: Option<WorkspaceId>,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Vec<(WorkspaceId, Timestamp)>, Failure> {
+    let found = sqlx::query_as(
+        "SELECT workspace_id, date_trunc('day', timestamp, 'UTC') AS day FROM click_events
+         WHERE ($1::uuid IS NULL OR workspace_id = $1) AND timestamp >= $2 AND timestamp < $3
+         UNION
+         SELECT workspace_id, start FROM click_rollups
+         WHERE ($1::uuid IS NULL OR workspace_id = $1) AND span = 'day' AND start >= $2 AND start < $3
+         ORDER BY 1, 2",
+    )
+    .bind(workspace_id.map(|id| id.as_uuid()))
+    .bind(Instant(from))
+    .bind(Instant(to))
+    .fetch_all(connection)
+    .await?;
+    Ok(days(found))
+}

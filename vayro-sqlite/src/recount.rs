@@ -1,0 +1,185 @@
+//! Counting a day again: rollups compared with the clicks they were made of, or made anew.
+
+use futures::TryStreamExt as _;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use uuid::Uuid;
+use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
+use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
+use vayro_core::timestamp::Timestamp;
+
+use crate::database::SqliteStores;
+use crate::rollups::{self, damaged};
+
+/// Clicks held in memory at once.
+const CHUNK: usize = 5_000;
+
+const CLICKS: &str = "SELECT id, link_id, timestamp, class, country_code, region, city, device_type, browser, os,
+        language, referer_host, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content, visitor_id
+    FROM click_events WHERE workspace_id = ?1 AND timestamp >= ?2 AND timestamp < ?3";
+
+fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_micros(micros).ok_or_else(|| sqlx::Error::Decode("an instant outside all time".into()))
+}
+
+fn click(row: &SqliteRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::Error> {
+    let text =
+        |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(column)?.unwrap_or_default());
+    let class = text(3)?;
+    let class = ClickClass::ALL.into_iter().find(|known| known.as_str() == class);
+    Ok(ClickRow {
+        id: ClickId::from_uuid(row.try_get(0)?),
+        link_id: LinkId::from_uuid(row.try_get(1)?),
+        workspace_id,
+        timestamp: instant(row.try_get(2)?)?,
+        class: class
+            .ok_or_else(|| sqlx::Error::Decode("a click has a class unknown to this program".into()))?,
+        country_code: text(4)?,
+        region: text(5)?,
+        city: text(6)?,
+        device_type: text(7)?,
+        browser: text(8)?,
+        os: text(9)?,
+        language: text(10)?,
+        referer_host: text(11)?,
+        trigger: text(12)?,
+        utm_source: text(13)?,
+        utm_medium: text(14)?,
+        utm_campaign: text(15)?,
+        utm_term: text(16)?,
+        utm_content: text(17)?,
+        visitor_id: row.try_get(18)?,
+        bot: String::new(),
+        referer: String::new(),
+        ip_address: String::new(),
+    })
+}
+
+/// One UTC day of a workspace.
+struct Day {
+    workspace_id: WorkspaceId,
+    start: i64,
+    end: i64,
+}
+
+async fn count(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    let mut set = RollupSet::default();
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut rows =
+        sqlx::query(CLICKS).bind(day.workspace_id.as_uuid()).bind(day.start).bind(day.end).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        chunk.push(click(&row, day.workspace_id)?);
+        if chunk.len() == CHUNK {
+            set.count(&chunk).map_err(damaged)?;
+            chunk.clear();
+        }
+    }
+    set.count(&chunk).map_err(damaged)?;
+    Ok(set)
+}
+
+async fn stored(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    let rows = sqlx::query(rollups::OF_DAY)
+        .bind(day.workspace_id.as_uuid())
+        .bind(day.start)
+        .bind(day.end)
+        .fetch_all(connection)
+        .await?;
+    let mut set = RollupSet::default();
+    for row in &rows {
+        let (subject, span, start): (Uuid, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let span = RollupSpan::from_name(&span)
+            .ok_or_else(|| sqlx::Error::Decode("a rollup has a span unknown to this program".into()))?;
+        let key = RollupKey::of(subject, day.workspace_id, span, instant(start)?);
+        set.add(key, rollups::rollup(row, 3)?).map_err(damaged)?;
+    }
+    Ok(set)
+}
+
+async fn replace(
+    connection: &mut SqliteConnection,
+    day: &Day,
+    counted: RollupSet,
+) -> Result<(), sqlx::Error> {
+    for statement in [
+        "DELETE FROM click_rollups
+         WHERE workspace_id = ?1 AND span IN ('hour', 'day') AND start >= ?2 AND start < ?3",
+        "DELETE FROM rollup_recounts WHERE workspace_id = ?1 AND day >= ?2 AND day < ?3",
+    ] {
+        sqlx::query(statement)
+            .bind(day.workspace_id.as_uuid())
+            .bind(day.start)
+            .bind(day.end)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (key, rollup) in counted.into_rollups() {
+        rollups::replace(connection, &key, rollup).await?;
+    }
+    Ok(())
+}
+
+/// See [`RollupStore::recount`](vayro_core::ports::RollupStore::recount).
+pub(crate) async fn recount(
+    stores: &SqliteStores,
+    workspace_id: WorkspaceId,
+    day: Timestamp,
+    is_repair: bool,
+) -> Result<RollupCheck, sqlx::Error> {
+    let start = RollupSpan::Day.floor(day).as_micros();
+    let day = Day { workspace_id, start, end: start + RollupSpan::Day.micros() };
+    // Reading sees one state of the file throughout; the writer is the only one.
+    let mut tx = if is_repair {
+        stores.writer.begin_with("BEGIN IMMEDIATE").await?
+    } else {
+        stores.readers.begin().await?
+    };
+    let counted = count(&mut tx, &day).await?;
+    let check = counted.check(&stored(&mut tx, &day).await?);
+    if is_repair {
+        replace(&mut tx, &day, counted).await?;
+    }
+    tx.commit().await?;
+    Ok(check)
+}
+
+/// Days of workspaces as the statements give them.
+fn days(rows: Vec<(Uuid, i64)>) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
+    rows.into_iter().map(|(workspace, day)| Ok((WorkspaceId::from_uuid(workspace), instant(day)?))).collect()
+}
+
+/// See [`RollupStore::days`](vayro_core::ports::RollupStore::days).
+pub(crate) async fn all_days(
+    stores: &SqliteStores,
+    workspace_id: Option<WorkspaceId>,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
+    let found = sqlx::query_as(
+        "SELECT workspace_id, timestamp / 86400000000 * 86400000000 AS day FROM click_events
+         WHERE (?1 IS NULL OR workspace_id = ?1) AND timestamp >= ?2 AND timestamp < ?3
+         UNION
+         SELECT workspace_id, start FROM click_rollups
+         WHERE (?1 IS NULL OR workspace_id = ?1) AND span = 'day' AND start >= ?2 AND start < ?3
+         ORDER BY 1, 2",
+    )
+    .bind(workspace_id.map(|id| id.as_uuid()))
+    .bind(from.as_micros())
+    .bind(to.as_micros())
+    .fetch_all(&stores.readers)
+    .await?;
+    days(found)
+}
+
+/// See [`RollupStore::due`](vayro_core::ports::RollupStore::due).
+pub(crate) async fn due(
+    stores: &SqliteStores,
+    max: u16,
+) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
+    let found =
+        sqlx::query_as("SELECT workspace_id, day FROM rollup_recounts ORDER BY day, workspace_id LIMIT ?1")
+            .bind(max)
+            .fetch_all(&stores.readers)
+            .await?;
+    days(found)
+}
