@@ -13,8 +13,10 @@ pub mod change;
 pub mod click;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod day;
 pub mod host;
 pub mod ids;
+pub mod ledger;
 pub mod link;
 pub mod links;
 pub mod outbox;

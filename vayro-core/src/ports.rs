@@ -6,6 +6,7 @@
 mod accounts;
 mod analytics;
 mod clicks;
+mod ledger;
 mod links;
 mod messages;
 
@@ -15,6 +16,7 @@ pub use clicks::{
     ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,
     WriteOutcome,
 };
+pub use ledger::{LedgerError, LedgerFile, LedgerStore};
 pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
 

@@ -17,6 +17,7 @@ mod error;
 mod instant;
 mod keys;
 mod lease;
+mod ledger;
 mod link_lists;
 mod links;
 mod lookup;

@@ -4,6 +4,7 @@ mod housekeeping;
 mod reader;
 mod reclaim;
 mod stats;
+mod unsettled;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
 use vayro_core::ports::{BoxError, ClickStream, StreamError};
-use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use self::reader::Reader;
@@ -171,6 +172,10 @@ impl ClickStream for RedisClickStream {
 
     async fn stats(&self, _now: Timestamp) -> Result<StreamStats, StreamError> {
         self.with_group(|| self.measure()).await.map_err(unavailable)
+    }
+
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
+        self.with_group(|| self.count_unsettled(max)).await.map_err(unavailable)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -14,6 +14,7 @@ mod database;
 mod domains;
 mod error;
 mod keys;
+mod ledger;
 mod link_lists;
 mod link_row;
 mod links;

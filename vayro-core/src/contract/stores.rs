@@ -17,8 +17,8 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AnalyticsStore, AuditStore, ClickStore, DomainStore, KeyStore, LinkLookup, LinkStore, Outbox,
-    SessionStore, UserStore, WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickStore, DomainStore, KeyStore, LedgerStore, LinkLookup, LinkStore,
+    Outbox, SessionStore, UserStore, WorkspaceStore,
 };
 use crate::short_code::ShortCode;
 use crate::target::TargetUrl;
@@ -52,6 +52,8 @@ pub struct Stores {
     pub clicks: Arc<dyn ClickStore>,
     /// Questions about clicks.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// The edges' own count.
+    pub ledger: Arc<dyn LedgerStore>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
     pub needs_partitions: bool,
 }
@@ -288,6 +290,7 @@ mod tests {
             ("outbox.rs", include_str!("outbox.rs")),
             ("clicks.rs", include_str!("clicks.rs")),
             ("analytics.rs", include_str!("analytics.rs")),
+            ("ledger.rs", include_str!("ledger.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

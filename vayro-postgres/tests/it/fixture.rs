@@ -38,7 +38,8 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         outbox: pg.clone(),
         lookup: pg.clone(),
         clicks: pg.clone(),
-        analytics: pg,
+        analytics: pg.clone(),
+        ledger: pg,
         needs_partitions: true,
     }
 }

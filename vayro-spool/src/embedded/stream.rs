@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use vayro_core::ports::{ClickStream, StreamError};
-use vayro_core::stream::{BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{
+    BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+};
 use vayro_core::timestamp::Timestamp;
 
 use super::EmbeddedClicks;
@@ -113,6 +115,10 @@ impl ClickStream for SpoolClickStream {
             })
         };
         flat(self.0.run(work).await)
+    }
+
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
+        flat(self.0.run(move |log, state| state.consumer.unsettled(log, max)).await)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -53,6 +53,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         lookup: Arc::new(sqlite.clone()),
         clicks: Arc::new(sqlite.clone()),
         analytics: Arc::new(sqlite.clone()),
+        ledger: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

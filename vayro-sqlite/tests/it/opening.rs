@@ -85,7 +85,8 @@ async fn databases_of_other_programs_are_refused() {
 async fn migrating_brings_the_schema_up_to_date_once() {
     let root = directory();
     let sqlite = SqliteStores::open(file_in(&root)).await.expect("a new file opens");
-    assert_eq!(sqlite.schema_state().await.expect("it answers"), SchemaState::Behind(3));
+    let state = sqlite.schema_state().await.expect("it answers");
+    assert!(matches!(state, SchemaState::Behind(1..)), "{state:?}");
     for _ in 0..2 {
         sqlite.migrate().await.expect("it migrates");
         assert_eq!(sqlite.schema_state().await.expect("it answers"), SchemaState::Current);
@@ -118,7 +119,7 @@ async fn a_newer_schema_is_told_apart_and_left_alone() {
         .expect("stored");
     assert_eq!(fixture.sqlite.schema_state().await.expect("it answers"), SchemaState::Ahead);
     let error = fixture.sqlite.migrate().await.expect_err("only a newer program may");
-    assert!(matches!(error, MigrateError::Newer { version: 9999, known: 3 }), "{error:?}");
+    assert!(matches!(error, MigrateError::Newer { version: 9999, .. }), "{error:?}");
 }
 
 #[tokio::test]

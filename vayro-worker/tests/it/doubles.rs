@@ -22,7 +22,7 @@ use vayro_core::page::Page;
 use vayro_core::ports::{
     ClickStore, ClickStream, LinkStore, SessionStore, StoreError, StreamError, WriteError, WriteOutcome,
 };
-use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
 
@@ -189,6 +189,10 @@ impl ClickStream for FakeStream {
     }
 
     async fn stats(&self, _now: Timestamp) -> Result<StreamStats, StreamError> {
+        unimplemented!("workers do not measure the stream")
+    }
+
+    async fn unsettled(&self, _: u64) -> Result<Unsettled, StreamError> {
         unimplemented!("workers do not measure the stream")
     }
 
