@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
+use vayro_core::failpoint;
 use vayro_core::ports::{BoxError, ClickStream, StreamError};
 use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
@@ -161,6 +162,7 @@ impl ClickStream for RedisClickStream {
     async fn dead_letter(&self, letters: &[NewDeadLetter]) -> Result<(), StreamError> {
         for letter in letters {
             self.put_aside(letter).await.map_err(unavailable)?;
+            failpoint::hit(failpoint::MID_DEAD_LETTER);
         }
         Ok(())
     }

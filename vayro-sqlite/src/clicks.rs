@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::failpoint;
 use vayro_core::ports::{ClickStore, StoreError, WriteError, WriteOutcome};
 use vayro_core::stream::DeadReason;
 use vayro_core::timestamp::Timestamp;
@@ -137,7 +138,11 @@ impl ClickStore for SqliteStores {
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(write_error)?;
         let mut outcome = WriteOutcome::default();
         let mut gains: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
-        for statement in &mut statements {
+        let middle = statements.len() / 2;
+        for (index, statement) in statements.iter_mut().enumerate() {
+            if index == middle {
+                failpoint::hit(failpoint::MID_COPY);
+            }
             let stored: Vec<(Uuid, i64, String)> =
                 statement.build_query_as().fetch_all(&mut *tx).await.map_err(write_error)?;
             outcome.inserted += stored.len() as u64;
@@ -154,7 +159,9 @@ impl ClickStore for SqliteStores {
         for gains in pieces(&gains) {
             raise_totals(gains).build().execute(&mut *tx).await.map_err(write_error)?;
         }
+        failpoint::hit(failpoint::BEFORE_COMMIT);
         tx.commit().await.map_err(write_error)?;
+        failpoint::hit(failpoint::AFTER_COMMIT);
         Ok(outcome)
     }
 

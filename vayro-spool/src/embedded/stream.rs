@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use vayro_core::failpoint;
 use vayro_core::ports::{ClickStream, StreamError};
 use vayro_core::stream::{
     BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
@@ -77,6 +78,7 @@ impl ClickStream for SpoolClickStream {
                 // and the entry, handed out again, becomes the same letter.
                 if state.consumer.holds(&letter.delivery.id) {
                     state.letters.write(log.side_files().0, letter)?;
+                    failpoint::hit(failpoint::MID_DEAD_LETTER);
                     state.consumer.ack(log, [&letter.delivery.id])?;
                 }
             }
