@@ -159,7 +159,7 @@ mod tests {
         drop(first);
         let second = DiskLedger::open(dir.path().join("ledger"), "host:two").expect("opens");
         let expected = EdgeLedger { is_over: true, ..ledger("host:one", 5) };
-        assert_eq!(second.earlier(), [expected.clone()]);
+        assert_eq!(second.earlier(), std::slice::from_ref(&expected));
         second.save(&ledger("host:two", 7)).await.expect("saved");
         drop(second);
 
