@@ -139,7 +139,10 @@ fn one(rng: &mut StdRng, set: Set, has_failpoints: bool) -> Fault {
         return Fault::Failpoint(point, count);
     }
     let embedded = [Fault::KillEdge, Fault::PauseEdge];
+    // Those that can lose clicks by nature come more often.
     let clustered = [
+        Fault::KillEdge,
+        Fault::KillEdge,
         Fault::KillEdge,
         Fault::PauseEdge,
         Fault::KillApi,
