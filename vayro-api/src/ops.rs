@@ -1,5 +1,6 @@
 //! `/v1/ops`: what operators of the instance see and do.
 
+mod click_audit;
 mod dead_letters;
 mod stream;
 mod users;
@@ -10,5 +11,9 @@ use crate::state::SharedState;
 
 /// The routes.
 pub(crate) fn router() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new().merge(stream::router()).merge(dead_letters::router()).merge(users::router())
+    OpenApiRouter::new()
+        .merge(stream::router())
+        .merge(click_audit::router())
+        .merge(dead_letters::router())
+        .merge(users::router())
 }

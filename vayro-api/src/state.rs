@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use vayro_backends::Backends;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, IdempotencyStore,
-    KeyStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+    KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -46,6 +46,8 @@ pub struct Ports {
     pub stream: Arc<dyn ClickStream>,
     /// Dead letters.
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// What edges counted, and what it is compared with.
+    pub ledger: Arc<dyn LedgerStore>,
     /// What edges say about themselves.
     pub reports: Arc<dyn EdgeReports>,
     /// Rate limits.
@@ -67,6 +69,7 @@ impl From<&Backends> for Ports {
             analytics: Arc::clone(&backends.analytics),
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
+            ledger: Arc::clone(&backends.ledger),
             reports: Arc::clone(&backends.reports),
             limits: Arc::clone(&backends.limits),
         }

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LinkLookup, LinkPublisher, LinkStore, Outbox,
-    RateLimiter, RollupStore, SessionStore, StoreError, UserStore, WorkspaceStore,
+    EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
+    LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, StoreError, UserStore,
+    WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -64,6 +65,11 @@ pub struct Backends {
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Reports of edges.
     pub reports: Arc<dyn EdgeReports>,
+    /// The count of accepted clicks on this process's disk; keeps nothing without
+    /// [`Roles::EDGE`](crate::Roles::EDGE).
+    pub ledger_file: Arc<dyn LedgerFile>,
+    /// The counts of all edges.
+    pub ledger: Arc<dyn LedgerStore>,
     /// Rate limits.
     pub limits: Arc<dyn RateLimiter>,
     pub(crate) drainer: Arc<Drainer>,

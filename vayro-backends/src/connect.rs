@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use vayro_core::ports::{AnalyticsStore, BoxError, ClickSink, LinkLookup, RollupStore};
+use vayro_core::ports::{AnalyticsStore, BoxError, ClickSink, LedgerFile, LinkLookup, RollupStore};
 use vayro_core::rollup::RolledUpAnalytics;
 use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
     RedisPublisher, RedisRateLimiter,
 };
-use vayro_spool::{EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolOptions};
+use vayro_spool::{DiskLedger, EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolOptions};
 use vayro_sqlite::{SqliteOptions, SqliteStores};
 
 use crate::backends::Backends;
@@ -22,7 +22,7 @@ use crate::config::{BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig
 use crate::drainer::Drainer;
 use crate::guard::GuardedLookup;
 use crate::identity::process_name;
-use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports};
+use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports, NoLedgerFile};
 use crate::set::Set;
 
 /// The embedded database in the data directory.
@@ -31,6 +31,8 @@ const SQLITE_FILE: &str = "vayro.db";
 const CLICKS_FOLDER: &str = "clicks";
 /// The edge's spool in the data directory.
 const SPOOL_FOLDER: &str = "spool";
+/// The edge's own count of clicks in the data directory.
+const LEDGER_FOLDER: &str = "ledger";
 /// Pause between two tries to reach a Redis that is starting.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -130,6 +132,8 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
     };
     let sink = spill.clone().map_or(stream_end, |spill| spill);
 
+    // After the spool, whose lock keeps other processes out of the directory.
+    let ledger_file = ledger_file(&config.data_dir, roles, &name);
     let stores = Arc::new(postgres.clone());
     let guarded = guarded(stores.clone(), config.lookup);
     Ok(Backends {
@@ -145,6 +149,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         analytics: rolled_up(postgres.clone()),
         rollups: stores.clone(),
         click_rows: stores.clone(),
+        ledger: stores.clone(),
         database: stores,
         lookup: Arc::new(RedisLookup::new(&redis, guarded)),
         publisher: Arc::new(RedisPublisher::new(&redis)),
@@ -152,6 +157,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         stream: Arc::new(RedisClickStream::new(&redis, &*name)),
         dead_letters: Arc::new(RedisDeadLetters::new(&redis)),
         reports: Arc::new(RedisEdgeReports::new(&redis)),
+        ledger_file,
         limits: Arc::new(RedisRateLimiter::new(&redis)),
         drainer: Arc::new(Drainer::default()),
         set: Arc::new(Set::Clustered { postgres, redis, spill }),
@@ -224,6 +230,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         }
     };
 
+    let ledger_file = ledger_file(&config.data_dir, roles, &name);
     let stores = Arc::new(sqlite.clone());
     let broadcast = Arc::new(LocalBroadcast::default());
     let backends = Backends {
@@ -239,6 +246,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         analytics: rolled_up(sqlite.clone()),
         rollups: stores.clone(),
         click_rows: stores.clone(),
+        ledger: stores.clone(),
         lookup: guarded(stores.clone(), config.lookup),
         database: stores,
         publisher: broadcast.clone(),
@@ -246,6 +254,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         stream: Arc::new(ClosedClicks),
         dead_letters: Arc::new(ClosedClicks),
         reports: Arc::new(LocalReports::default()),
+        ledger_file,
         limits: Arc::new(LocalLimits::default()),
         drainer: Arc::new(Drainer::default()),
         set: Arc::new(Set::Embedded { sqlite, clicks: clicks.clone(), broadcast }),
@@ -264,6 +273,21 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
 
 fn guarded(database: Arc<dyn LinkLookup>, limits: LookupConfig) -> Arc<dyn LinkLookup> {
     Arc::new(GuardedLookup::new(database, limits))
+}
+
+/// Opens the ledger of a process that accepts clicks. A disk that refuses must not keep the edge from
+/// serving; what it counts is then lost with it.
+fn ledger_file(data_dir: &Path, roles: Roles, name: &str) -> Arc<dyn LedgerFile> {
+    if !roles.contains(Roles::EDGE) {
+        return Arc::new(NoLedgerFile);
+    }
+    match DiskLedger::open(data_dir.join(LEDGER_FOLDER), name) {
+        Ok(ledger) => Arc::new(ledger),
+        Err(error) => {
+            tracing::error!(error = %error, "the count of accepted clicks is kept in memory only: {error}");
+            Arc::new(NoLedgerFile)
+        }
+    }
 }
 
 fn spool_options(data_dir: &Path, folder: &str, config: SpoolConfig) -> SpoolOptions {

@@ -3,9 +3,11 @@
 mod board;
 mod broadcast;
 mod closed;
+mod ledger;
 mod limits;
 
 pub use board::LocalReports;
 pub use broadcast::LocalBroadcast;
 pub(crate) use closed::ClosedClicks;
+pub(crate) use ledger::NoLedgerFile;
 pub use limits::LocalLimits;

@@ -14,6 +14,7 @@ Exit status:
   2   wrong usage
   3   not found
   4   not signed in, or not allowed
+  5   clicks do not add up
   64  bad configuration";
 
 /// Run short links and see who clicks them
@@ -57,6 +58,8 @@ pub enum Command {
     Stream(commands::stream::StreamCommand),
     #[command(subcommand)]
     Dlq(commands::dlq::DlqCommand),
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
     #[cfg(feature = "server")]
     Migrate(commands::migrate::MigrateArgs),
     #[cfg(feature = "server")]
@@ -105,6 +108,7 @@ impl Command {
             Self::User(command) => command.run(ui, context).await,
             Self::Stream(command) => command.run(ui, context).await,
             Self::Dlq(command) => command.run(ui, context).await,
+            Self::Audit(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
             #[cfg(feature = "server")]

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod analytics;
+pub mod audit;
 pub mod error;
 pub mod http;
 pub mod links;

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, whose doc comments are the help, and its `run`.
 
+pub mod audit;
 pub mod completions;
 #[cfg(feature = "server")]
 pub mod config;

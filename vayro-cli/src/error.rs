@@ -15,6 +15,8 @@ pub enum ErrorKind {
     NotFound,
     /// Nobody is signed in, or whoever is may not do that.
     NotAllowed,
+    /// What was checked does not add up.
+    Unbalanced,
     /// The configuration has mistakes.
     Config,
     /// Whoever read the output has gone; nothing is said about it.
@@ -32,6 +34,7 @@ impl ErrorKind {
             Self::Usage => 2,
             Self::NotFound => 3,
             Self::NotAllowed => 4,
+            Self::Unbalanced => 5,
             Self::Config => 64,
             Self::Interrupted => 130,
         }
@@ -163,6 +166,7 @@ mod tests {
             (ErrorKind::Usage, 2),
             (ErrorKind::NotFound, 3),
             (ErrorKind::NotAllowed, 4),
+            (ErrorKind::Unbalanced, 5),
             (ErrorKind::Config, 64),
             (ErrorKind::Interrupted, 130),
         ];

@@ -13,9 +13,12 @@ pub mod change;
 pub mod click;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod day;
+pub mod failpoint;
 pub mod host;
 pub mod idempotency;
 pub mod ids;
+pub mod ledger;
 pub mod link;
 pub mod links;
 pub mod outbox;

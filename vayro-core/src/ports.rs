@@ -7,6 +7,7 @@ mod accounts;
 mod analytics;
 mod clicks;
 mod idempotency;
+mod ledger;
 mod links;
 mod messages;
 
@@ -17,6 +18,7 @@ pub use clicks::{
     WriteOutcome,
 };
 pub use idempotency::IdempotencyStore;
+pub use ledger::{LedgerError, LedgerFile, LedgerStore};
 pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
 

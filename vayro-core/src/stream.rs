@@ -1,8 +1,12 @@
 //! What flows between edge and worker, and what operators see of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::click::Fields;
+use crate::click::{Fields, field};
+use crate::day::Day;
+use crate::ids::ClickId;
 use crate::timestamp::Timestamp;
 
 /// Position of an entry in the click stream, opaque outside its adapter.
@@ -162,6 +166,39 @@ pub struct StreamStats {
     pub consumers: Vec<ConsumerStats>,
 }
 
+/// Returns the UTC day of the click that these fields of an entry are of; `None` if they are of no click.
+pub fn day_of<V: AsRef<[u8]>>(fields: &[(String, V)]) -> Option<Day> {
+    let (_, id) = fields.iter().find(|(name, _)| name == field::ID)?;
+    let id = uuid::Uuid::try_parse_ascii(id.as_ref()).ok()?;
+    ClickId::from_uuid(id).timestamp().map(Day::of)
+}
+
+/// Entries of the stream that are not settled, by the UTC day of their click.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// How many of each day.
+    pub days: BTreeMap<Day, u64>,
+    /// Entries that are no click.
+    pub undated: u64,
+    /// Whether there are more than were counted.
+    pub is_capped: bool,
+}
+
+impl Unsettled {
+    /// Counts an entry.
+    pub fn count<V: AsRef<[u8]>>(&mut self, fields: &[(String, V)]) {
+        match day_of(fields) {
+            Some(day) => *self.days.entry(day).or_default() += 1,
+            None => self.undated += 1,
+        }
+    }
+
+    /// Returns how many were counted.
+    pub fn total(&self) -> u64 {
+        self.days.values().sum::<u64>() + self.undated
+    }
+}
+
 /// What one edge says about itself every few seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeReport {
@@ -175,6 +212,9 @@ pub struct EdgeReport {
     pub clicks_dropped: u64,
     /// Bytes waiting in its spool.
     pub spool_bytes: u64,
+    /// Clicks waiting there; zero from an edge that does not tell.
+    #[serde(default)]
+    pub spool_clicks: u64,
     /// Age of the oldest click in its spool in milliseconds.
     pub spool_oldest_ms: Option<u64>,
     /// When it said so.

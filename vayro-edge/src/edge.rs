@@ -16,14 +16,17 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use vayro_backends::Backends;
 use vayro_core::host::Host;
-use vayro_core::ports::{ClickSink, DomainStore, EdgeReports, InvalidationFeed, LinkLookup};
+use vayro_core::ports::{
+    ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
+};
 
 use crate::admin::Observer;
 use crate::cache::{CacheOptions, Lifetimes, LinkCache};
-use crate::clicks::{Rings, ship};
+use crate::clicks::{Ledger, Rings, ship};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
+use crate::report::Boards;
 use crate::routes::Routes;
 use crate::server::{ConnectionLimits, EdgeService, Listener, listen};
 use crate::settings::EdgeSettings;
@@ -52,6 +55,10 @@ pub struct EdgeDeps {
     pub sink: Arc<dyn ClickSink>,
     /// Where the edge says how it is.
     pub reports: Arc<dyn EdgeReports>,
+    /// Where the edge keeps its own count of clicks through its death.
+    pub ledger_file: Arc<dyn LedgerFile>,
+    /// Where the counts of all edges come together.
+    pub ledger: Arc<dyn LedgerStore>,
     /// The domains.
     pub domains: Arc<dyn DomainStore>,
     /// The host of the default domain.
@@ -70,6 +77,8 @@ impl EdgeDeps {
             feed: backends.invalidations(),
             sink: Arc::clone(&backends.sink),
             reports: Arc::clone(&backends.reports),
+            ledger_file: Arc::clone(&backends.ledger_file),
+            ledger: Arc::clone(&backends.ledger),
             domains: Arc::clone(&backends.domains),
             default_host,
             clock: Arc::new(vayro_backends::clock::now),
@@ -128,7 +137,7 @@ pub struct Edge {
     tls: Option<Arc<Acceptor>>,
     upstreams: Vec<Arc<Upstream>>,
     feed: Box<dyn InvalidationFeed>,
-    reports: Arc<dyn EdgeReports>,
+    boards: Boards,
     domains: Arc<dyn DomainStore>,
     runtime: Handle,
 }
@@ -176,6 +185,7 @@ impl Edge {
         );
         let rings = Rings::new(settings.thread_count(), settings.click_ring_len, Arc::clone(&metrics));
         let shared = Arc::new(Shared {
+            ledger: Ledger::new(Arc::clone(&deps.name), deps.ledger_file),
             name: deps.name,
             clock: deps.clock,
             routes,
@@ -211,7 +221,7 @@ impl Edge {
             tls,
             upstreams,
             feed: deps.feed,
-            reports: deps.reports,
+            boards: Boards { reports: deps.reports, ledger: deps.ledger },
             domains: deps.domains,
             runtime,
         })
@@ -258,7 +268,7 @@ impl Edge {
             self.spawn_helpers_on(&stop_helpers)
         };
         let Helpers { mut tasks, shipper, rest } = helpers;
-        let Rest { shared, listeners, tls, reports, runtime } = rest;
+        let Rest { shared, listeners, tls, boards, runtime } = rest;
 
         let drain = Drain { shared: Arc::clone(&shared), shutdown };
         let serving = Arc::clone(&shared);
@@ -274,7 +284,8 @@ impl Edge {
         // Nobody can accept a click any more: Pingora's runtimes are gone.
         runtime.block_on(async {
             shipper.finish().await;
-            report::send(&shared, &*reports, &LogLimit::new()).await;
+            shared.ledger.finish();
+            boards.send(&shared, &LogLimit::new()).await;
             stop_helpers.send_replace(true);
             let all_ended = async { while tasks.join_next().await.is_some() {} };
             if tokio::time::timeout(HELPERS_TIMEOUT, all_ended).await.is_err() {
@@ -290,10 +301,10 @@ impl Edge {
     }
 
     fn spawn_helpers_on(self, stop: &watch::Sender<bool>) -> Helpers {
-        let Self { shared, listeners, admin, tls, upstreams, feed, reports, domains, runtime, .. } = self;
+        let Self { shared, listeners, admin, tls, upstreams, feed, boards, domains, runtime, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::follow(Arc::clone(&shared), feed, stop.subscribe()));
-        tasks.spawn(report::keep_reporting(Arc::clone(&shared), Arc::clone(&reports), stop.subscribe()));
+        tasks.spawn(report::keep_reporting(Arc::clone(&shared), boards.clone(), stop.subscribe()));
         let (routing, stopping) = (Arc::clone(&shared), stop.subscribe());
         tasks.spawn(async move { routing.routes.keep_current(&*domains, stopping).await });
         for upstream in upstreams {
@@ -312,7 +323,7 @@ impl Edge {
             tasks.spawn(admin_server::serve(listener, observer, stop.subscribe()));
         }
         let shipper = ship(Arc::clone(&shared));
-        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, reports, runtime } }
+        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, boards, runtime } }
     }
 }
 
@@ -327,7 +338,7 @@ struct Rest {
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
     tls: Option<Arc<Acceptor>>,
-    reports: Arc<dyn EdgeReports>,
+    boards: Boards,
     runtime: Handle,
 }
 

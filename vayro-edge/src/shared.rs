@@ -10,7 +10,7 @@ use vayro_core::ports::ClickSink;
 use vayro_core::timestamp::Timestamp;
 
 use crate::cache::LinkCache;
-use crate::clicks::Rings;
+use crate::clicks::{Ledger, Rings};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::routes::Routes;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) links: Arc<LinkCache>,
     pub(crate) rings: Rings,
+    /// What was accepted, by day.
+    pub(crate) ledger: Ledger,
     pub(crate) sink: Arc<dyn ClickSink>,
     pub(crate) pages: Pages,
     /// Where `/` leads; `None` shows a page.

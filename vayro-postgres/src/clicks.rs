@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection, PgTransaction};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::failpoint;
 use vayro_core::ports::{ClickStore, StoreError, WriteError, WriteOutcome};
 use vayro_core::stream::DeadReason;
 use vayro_core::timestamp::Timestamp;
@@ -60,7 +61,12 @@ async fn copy(connection: &mut PgConnection, statement: &str, rows: &[&ClickRow]
     let mut copy = connection.copy_in_raw(statement).await?;
     let mut piece = Vec::with_capacity(PIECE_LEN + 4096);
     piece.extend_from_slice(HEADER);
-    for row in rows {
+    for (index, row) in rows.iter().enumerate() {
+        if failpoint::ENABLED && index == rows.len() / 2 {
+            copy.send(piece.as_slice()).await?;
+            piece.clear();
+            failpoint::hit(failpoint::MID_COPY);
+        }
         push_row(&mut piece, row);
         if piece.len() >= PIECE_LEN {
             // A refused row shows at `finish`; an error here is a lost connection.
@@ -118,6 +124,13 @@ async fn write_staged(tx: &mut PgTransaction<'_>, rows: &[&ClickRow]) -> Result<
     Ok(stored.len() as u64)
 }
 
+async fn commit(tx: PgTransaction<'_>) -> Result<(), sqlx::Error> {
+    failpoint::hit(failpoint::BEFORE_COMMIT);
+    tx.commit().await?;
+    failpoint::hit(failpoint::AFTER_COMMIT);
+    Ok(())
+}
+
 /// Stores rows; returns how many were new.
 async fn write(connection: &mut PgConnection, rows: &[&ClickRow]) -> Result<u64, sqlx::Error> {
     let mut tx = connection.begin().await?;
@@ -125,14 +138,14 @@ async fn write(connection: &mut PgConnection, rows: &[&ClickRow]) -> Result<u64,
         Err(error) if is_duplicate(&error) => tx.rollback().await?,
         Err(error) => return Err(error),
         Ok(stored) => {
-            tx.commit().await?;
+            commit(tx).await?;
             return Ok(stored);
         }
     }
     tracing::debug!(rows = rows.len(), "clicks came again, storing the new ones");
     let mut tx = connection.begin().await?;
     let stored = write_staged(&mut tx, rows).await?;
-    tx.commit().await?;
+    commit(tx).await?;
     Ok(stored)
 }
 

@@ -18,6 +18,7 @@ mod idempotency;
 mod instant;
 mod keys;
 mod lease;
+mod ledger;
 mod link_lists;
 mod links;
 mod lookup;

@@ -20,9 +20,9 @@ use crate::audit::{Change, record};
 use crate::database::PgStores;
 use crate::error::{Failure, store_error};
 use crate::instant::Instant;
-use crate::link_lists;
 use crate::outbox::announce;
 use crate::row::{bad, bad_because, maybe_instant, maybe_timestamp, parsed};
+use crate::{ledger, link_lists};
 
 /// How long deleting one link's clicks may take; a popular link has millions.
 const PURGE_TIMEOUT: Duration = Duration::from_mins(10);
@@ -254,6 +254,7 @@ async fn purge_one(connection: &mut PgConnection, deadline: Timestamp) -> Result
     .fetch_optional(&mut *connection)
     .await?;
     let Some(id) = id else { return Ok(false) };
+    ledger::note_deleted(connection, id).await?;
     for statement in [
         // What the workspace counted of it has to be counted again.
         "INSERT INTO rollup_recounts (workspace_id, day)

@@ -4,6 +4,7 @@ mod housekeeping;
 mod reader;
 mod reclaim;
 mod stats;
+mod unsettled;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
+use vayro_core::failpoint;
 use vayro_core::ports::{BoxError, ClickStream, StreamError};
-use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use self::reader::Reader;
@@ -160,6 +162,7 @@ impl ClickStream for RedisClickStream {
     async fn dead_letter(&self, letters: &[NewDeadLetter]) -> Result<(), StreamError> {
         for letter in letters {
             self.put_aside(letter).await.map_err(unavailable)?;
+            failpoint::hit(failpoint::MID_DEAD_LETTER);
         }
         Ok(())
     }
@@ -171,6 +174,10 @@ impl ClickStream for RedisClickStream {
 
     async fn stats(&self, _now: Timestamp) -> Result<StreamStats, StreamError> {
         self.with_group(|| self.measure()).await.map_err(unavailable)
+    }
+
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
+        self.with_group(|| self.count_unsettled(max)).await.map_err(unavailable)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

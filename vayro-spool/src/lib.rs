@@ -2,11 +2,12 @@
 //!
 //! [`Spool`] runs the log on a thread of its own. On it stand [`SpillingSink`], which keeps clicks while
 //! their stream is away and feeds them back afterwards, and [`EmbeddedClicks`], the whole click stream of
-//! the embedded set: sink, stream and dead letters. One process holds a directory at a time. What a
+//! the embedded set: sink, stream and dead letters. Beside it [`DiskLedger`] keeps an edge's own count. One process holds a directory at a time. What a
 //! record looks like is in `record.rs`, what the log promises in `log.rs`.
 
 mod embedded;
 mod fs;
+mod ledger;
 mod log;
 mod payload;
 mod record;
@@ -14,5 +15,6 @@ mod spilling;
 mod spool;
 
 pub use embedded::{EmbeddedClicks, SpoolClickSink, SpoolClickStream, SpoolDeadLetters};
+pub use ledger::DiskLedger;
 pub use spilling::{SpillingOptions, SpillingSink};
 pub use spool::{Spool, SpoolError, SpoolLevel, SpoolOptions};

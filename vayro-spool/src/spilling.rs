@@ -138,6 +138,11 @@ impl ClickSink for SpillingSink {
     /// caller's to keep or to drop, and to count.
     fn spool_stats(&self) -> SpoolStats {
         let level = self.shared.spool.level();
-        SpoolStats { bytes: level.backlog_bytes, oldest: level.oldest, dropped: level.lost }
+        SpoolStats {
+            bytes: level.backlog_bytes,
+            clicks: level.backlog,
+            oldest: level.oldest,
+            dropped: level.lost,
+        }
     }
 }

@@ -85,6 +85,8 @@ impl From<OpenError> for SpoolError {
 pub struct SpoolLevel {
     /// Bytes of records that are not settled, within one segment by their share.
     pub backlog_bytes: u64,
+    /// Records that are not settled; gaps in the numbering count too.
+    pub backlog: u64,
     /// When the oldest of them was appended, if known.
     pub oldest: Option<Timestamp>,
     /// Bytes of all segments.

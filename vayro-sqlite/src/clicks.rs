@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::failpoint;
 use vayro_core::ports::{ClickStore, StoreError, WriteError, WriteOutcome};
 use vayro_core::stream::DeadReason;
 use vayro_core::timestamp::Timestamp;
@@ -149,7 +150,11 @@ impl ClickStore for SqliteStores {
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(write_error)?;
         let mut outcome = WriteOutcome::default();
         let mut stored = HashSet::new();
-        for statement in &mut statements {
+        let middle = statements.len() / 2;
+        for (index, statement) in statements.iter_mut().enumerate() {
+            if index == middle {
+                failpoint::hit(failpoint::MID_COPY);
+            }
             let ids: Vec<Uuid> =
                 statement.build_query_scalar().fetch_all(&mut *tx).await.map_err(write_error)?;
             stored.extend(ids);
@@ -163,7 +168,9 @@ impl ClickStore for SqliteStores {
             raise_totals(gains).build().execute(&mut *tx).await.map_err(write_error)?;
         }
         rollups::add(&mut tx, &stored).await.map_err(write_error)?;
+        failpoint::hit(failpoint::BEFORE_COMMIT);
         tx.commit().await.map_err(write_error)?;
+        failpoint::hit(failpoint::AFTER_COMMIT);
         Ok(outcome)
     }
 

@@ -15,6 +15,7 @@ mod domains;
 mod error;
 mod idempotency;
 mod keys;
+mod ledger;
 mod link_lists;
 mod link_row;
 mod links;

@@ -1,11 +1,17 @@
 //! Removing deleted links for good, with their clicks.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
+use vayro_core::day::Day;
+use vayro_core::ledger::Removal;
 use vayro_core::ports::StoreError;
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
 use crate::error::store_error;
+use crate::ledger;
+use crate::row::instant;
 
 /// Clicks removed in one transaction: a link may have millions, and edits wait for the write lock.
 const CLICKS_PER_STEP: u32 = 2_000;
@@ -61,16 +67,22 @@ async fn step(stores: &SqliteStores, id: Uuid, deadline: Timestamp) -> Result<St
     if !is_ours {
         return Ok(Step::NotOurs);
     }
-    let clicks = sqlx::query(
+    let times: Vec<i64> = sqlx::query_scalar(
         "DELETE FROM click_events
-         WHERE rowid IN (SELECT rowid FROM click_events WHERE link_id = ?1 LIMIT ?2)",
+         WHERE rowid IN (SELECT rowid FROM click_events WHERE link_id = ?1 LIMIT ?2)
+         RETURNING timestamp",
     )
     .bind(id)
     .bind(CLICKS_PER_STEP)
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await
     .map_err(store_error)?;
-    let is_last = clicks.rows_affected() < u64::from(CLICKS_PER_STEP);
+    let is_last = times.len() < CLICKS_PER_STEP as usize;
+    let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+    for micros in times {
+        *days.entry(Day::of(instant(micros, "click_events.timestamp")?)).or_default() += 1;
+    }
+    ledger::note(&mut tx, days, Removal::LinkDeleted).await?;
     if is_last {
         for statement in [
             // What the workspace counted of it has to be counted again.

@@ -7,10 +7,12 @@ mod process;
 
 #[cfg(feature = "bench")]
 pub mod bench;
+pub mod chaos;
 pub mod fixture;
 pub mod load;
 pub mod port;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod system;
 pub mod wait;

@@ -33,6 +33,15 @@ impl Process {
         &mut self.child
     }
 
+    /// Tells whether the process has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be asked.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child can be asked").is_some()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

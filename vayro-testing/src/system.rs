@@ -81,27 +81,53 @@ impl System {
     ///
     /// When it does not say that it is ready.
     pub async fn up(arguments: &[&str]) -> Self {
+        Self::up_with(arguments, &[]).await
+    }
+
+    /// Starts everything in one process with further arguments for `vayro up` and further settings.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it is ready.
+    pub async fn up_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut system = Self::new(dir, Vec::new());
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut system = Self::new(dir, settings.iter().map(owned).collect());
         system.start_up(arguments).await;
         system
     }
 
-    /// Starts `vayro up` in this system's folder, where an earlier one may have left its data.
+    /// Starts `vayro up` in this system's folder, where an earlier one may have left its data, at the
+    /// addresses it had before.
     ///
     /// # Panics
     ///
     /// When it does not say that it is ready.
     pub async fn start_up(&mut self, arguments: &[&str]) {
+        self.start_up_with(arguments, &[]).await;
+    }
+
+    /// Starts `vayro up` again with further environment variables, which may make it end before it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When without such variables it does not say that it is ready.
+    pub async fn start_up_with(&mut self, arguments: &[&str], variables: &[(&str, &str)]) {
         let mut command = self.command("vayro");
+        let at = |url: &str| url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_owned();
         command
-            .args(["up", "--edge", "127.0.0.1:0", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .arg("--data-dir")
+            .args(["up", "--edge", &at(&self.edge_url), "--api", &at(&self.api_url)])
+            .args(["--admin", &at(&self.admin_url), "--data-dir"])
             .arg(self.dir.path().join("data"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped());
         let mut process = Process::start(&mut command);
-        let ready = ready_line(&mut process).await;
+        let Some(ready) = ready_line(&mut process).await else {
+            assert!(!variables.is_empty(), "process {} ended or did not get ready", process.id());
+            self.edge = Some(process);
+            return;
+        };
         let address = |name: &str| {
             let (_, rest) =
                 ready.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in: {ready}"));
@@ -224,14 +250,26 @@ impl System {
     ///
     /// When it does not become ready.
     pub async fn start(&mut self, role: Role) {
+        self.start_with(role, &[]).await;
+    }
+
+    /// Starts the process of a role with further environment variables, which may make it end before it is
+    /// ready.
+    ///
+    /// # Panics
+    ///
+    /// When without such variables it does not become ready.
+    pub async fn start_with(&mut self, role: Role, variables: &[(&str, &str)]) {
         let name = match role {
             Role::Edge => "vayro-edge",
             Role::Api => "vayro-api",
             Role::Worker => "vayro-worker",
         };
         let mut command = self.command(name);
+        command.envs(variables.iter().copied());
         let mut process = Process::start(command.stdout(Stdio::piped()));
-        ready_line(&mut process).await;
+        let is_ready = ready_line(&mut process).await.is_some();
+        assert!(is_ready || !variables.is_empty(), "process {} ended or did not get ready", process.id());
         *self.slot(role) = Some(process);
     }
 
@@ -250,6 +288,11 @@ impl System {
     /// When it does not run.
     pub fn process(&mut self, role: Role) -> &mut Process {
         self.slot(role).as_mut().expect("the process runs")
+    }
+
+    /// Tells whether the process of a role has ended by itself or was never started.
+    pub fn has_ended(&mut self, role: Role) -> bool {
+        self.slot(role).as_mut().is_none_or(Process::has_ended)
     }
 
     /// Ends a process at once.
@@ -349,7 +392,7 @@ fn assert_success(output: &Output) {
 }
 
 /// Waits for the line that begins with `ready`, and keeps the pipe drained afterwards.
-async fn ready_line(process: &mut Process) -> String {
+async fn ready_line(process: &mut Process) -> Option<String> {
     let stdout = process.child().stdout.take().expect("stdout is a pipe");
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
@@ -359,8 +402,7 @@ async fn ready_line(process: &mut Process) -> String {
             }
         }
     });
-    let line = tokio::time::timeout(READY_LIMIT, receiver.recv()).await.ok().flatten();
-    line.unwrap_or_else(|| panic!("process {} ended or did not get ready", process.id()))
+    tokio::time::timeout(READY_LIMIT, receiver.recv()).await.ok().flatten()
 }
 
 /// Waits until a file exists.

@@ -8,6 +8,8 @@ mod admin;
 mod backoff;
 mod deps;
 pub mod enrich;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod health;
 mod ingest;
 mod metrics;

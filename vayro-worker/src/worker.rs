@@ -85,6 +85,8 @@ pub struct Worker {
 impl Worker {
     /// Reads all rules and the GeoIP database and binds the admin listener. Takes nothing from the stream yet.
     pub async fn new(settings: WorkerSettings, deps: WorkerDeps) -> Result<Self, WorkerError> {
+        #[cfg(feature = "failpoints")]
+        crate::failpoints::arm();
         let config = settings.enrich.clone();
         let enricher = tokio::task::spawn_blocking(move || Enricher::new(&config)).await;
         let enricher = enricher.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;

@@ -1,12 +1,16 @@
 //! `/v1/ops/dead-letters`.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use vayro_core::day::Day;
 use vayro_core::ids::LinkId;
-use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason};
+use vayro_core::ledger::Removal;
+use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason, day_of};
 use vayro_core::timestamp::Timestamp;
 
 use crate::auth::Caller;
@@ -18,6 +22,8 @@ use crate::state::{ApiState, SharedState};
 
 /// Most letters one request replays or purges.
 pub(crate) const BATCH_MAX: u16 = 1000;
+/// Letters purged by one call of the store.
+const PURGE_SIZE: usize = 100;
 /// Letters read at one time while they are being gathered.
 const GATHER_SIZE: u16 = 200;
 /// Longest id of a letter, in bytes.
@@ -189,7 +195,8 @@ async fn replay_dead_letters(
 ) -> Result<Json<BatchOutput>, Problem> {
     caller.require_operator()?;
     let selection = check(input)?;
-    let (ids, has_more) = gather(&selection, &state).await?;
+    let (letters, has_more) = gather(&selection, &state).await?;
+    let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
     let matched = ids.len() as u64;
     let done = if selection.dry_run { 0 } else { state.ports.dead_letters.replay(&ids).await? };
     if done > 0 {
@@ -244,13 +251,35 @@ async fn purge_dead_letters(
     }
     query.finish()?;
     let selection = Selection { filter, max: max.unwrap_or(BATCH_MAX), dry_run };
-    let (ids, has_more) = gather(&selection, &state).await?;
-    let matched = ids.len() as u64;
-    let done = if dry_run { 0 } else { state.ports.dead_letters.purge(&ids).await? };
+    let (letters, has_more) = gather(&selection, &state).await?;
+    let matched = letters.len() as u64;
+    let done = if dry_run { 0 } else { purge(&letters, &state).await? };
     if done > 0 {
         tracing::warn!(user.id = %caller.user.id, count = done, "purged {done} dead letters");
     }
     Ok(Json(BatchOutput { matched, done, has_more }))
+}
+
+/// Purges letters and notes of which days their clicks were, so that nobody looks for them.
+async fn purge(letters: &[DeadLetter], state: &ApiState) -> Result<u64, Problem> {
+    let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+    let mut done = 0;
+    for some in letters.chunks(PURGE_SIZE) {
+        let ids: Vec<String> = some.iter().map(|letter| letter.id.clone()).collect();
+        let purged = state.ports.dead_letters.purge(&ids).await?;
+        done += purged;
+        // Of letters that somebody else replayed or purged at the same time it is not known which they are.
+        if purged == some.len() as u64 {
+            for day in some.iter().filter_map(|letter| day_of(&letter.fields)) {
+                *days.entry(day).or_default() += 1;
+            }
+        }
+    }
+    let days: Vec<(Day, u64)> = days.into_iter().collect();
+    if !days.is_empty() {
+        state.ports.ledger.note_removed(&days, Removal::LetterPurged).await?;
+    }
+    Ok(done)
 }
 
 fn take_filter(query: &mut Query) -> DeadLetterFilter {
@@ -288,32 +317,32 @@ fn check(input: ReplayInput) -> Result<Selection, Problem> {
     Ok(Selection { filter, max, dry_run: input.dry_run })
 }
 
-/// Finds the ids of the letters that are meant, and whether there are more than one request handles.
-async fn gather(selection: &Selection, state: &ApiState) -> Result<(Vec<String>, bool), Problem> {
+/// Finds the letters that are meant, and whether there are more than one request handles.
+async fn gather(selection: &Selection, state: &ApiState) -> Result<(Vec<DeadLetter>, bool), Problem> {
     let Selection { filter, max, .. } = selection;
     let max = usize::from(*max);
-    let mut ids = Vec::new();
+    let mut letters = Vec::new();
     if !filter.ids.is_empty() {
         // Named letters are asked for one by one, which does not read all the others.
         for id in &filter.ids {
             if let Some(letter) = state.ports.dead_letters.find(id).await?
                 && filter.matches(&letter)
             {
-                ids.push(letter.id);
+                letters.push(letter);
             }
         }
-        let has_more = ids.len() > max;
-        ids.truncate(max);
-        return Ok((ids, has_more));
+        let has_more = letters.len() > max;
+        letters.truncate(max);
+        return Ok((letters, has_more));
     }
     let mut after: Option<String> = None;
     loop {
         let page = state.ports.dead_letters.list(filter, after.as_deref(), GATHER_SIZE).await?;
-        ids.extend(page.items.into_iter().map(|letter| letter.id));
-        if ids.len() > max || page.next.is_none() {
-            let has_more = ids.len() > max;
-            ids.truncate(max);
-            return Ok((ids, has_more));
+        letters.extend(page.items);
+        if letters.len() > max || page.next.is_none() {
+            let has_more = letters.len() > max;
+            letters.truncate(max);
+            return Ok((letters, has_more));
         }
         after = page.next;
     }

@@ -93,6 +93,8 @@ struct EdgeView {
     clicks_dropped: u64,
     /// Bytes waiting in its spool.
     spool_bytes: u64,
+    /// Clicks waiting there.
+    spool_clicks: u64,
     /// Age of the oldest click in its spool in milliseconds.
     #[schema(required = true)]
     spool_oldest_ms: Option<u64>,
@@ -109,10 +111,20 @@ impl From<EdgeReport> for EdgeView {
             clicks_shipped,
             clicks_dropped,
             spool_bytes,
+            spool_clicks,
             spool_oldest_ms,
             at,
         } = report;
-        Self { edge, clicks_accepted, clicks_shipped, clicks_dropped, spool_bytes, spool_oldest_ms, at }
+        Self {
+            edge,
+            clicks_accepted,
+            clicks_shipped,
+            clicks_dropped,
+            spool_bytes,
+            spool_clicks,
+            spool_oldest_ms,
+            at,
+        }
     }
 }
 

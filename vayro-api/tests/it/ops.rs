@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use vayro_core::click::{Click, ClickMethod};
+use vayro_core::day::Day;
 use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
+use vayro_core::ledger::{DayCounts, EdgeLedger};
 use vayro_core::stream::{DeadReason, EdgeReport, NewDeadLetter};
 
 use crate::app::{Client, PASSWORD, TestApp, column};
@@ -55,6 +57,7 @@ async fn the_stream_is_measured_with_its_edges() {
         clicks_shipped: 4,
         clicks_dropped: 0,
         spool_bytes: 100,
+        spool_clicks: 1,
         spool_oldest_ms: Some(7),
         at: app.clock.now(),
     };
@@ -68,6 +71,42 @@ async fn the_stream_is_measured_with_its_edges() {
     assert_eq!(stream["edges"][0]["spool_oldest_ms"], 7);
     app.clock.advance(Duration::from_mins(5));
     assert_eq!(client.get("/v1/ops/stream").await.ok(200)["edges"], json!([]), "an old report is not shown");
+}
+
+#[tokio::test]
+async fn accepted_clicks_are_compared_with_what_is_found() {
+    let app = TestApp::new().await;
+    let client = operator(&app).await;
+    let today = Day::of(app.clock.now());
+    let tell = async |accepted: u64, is_over: bool| {
+        let counts = DayCounts { accepted, shipped: accepted, ..DayCounts::default() };
+        let ledger = EdgeLedger {
+            edge: "edge-1".to_owned(),
+            is_over,
+            at: app.clock.now(),
+            days: vec![(today, counts)],
+        };
+        app.backends.ledger.record(&[ledger]).await.expect("recorded");
+    };
+    assert_eq!(client.get("/v1/ops/audit/clicks").await.ok(200)["verdict"], "unknown", "nobody counted");
+    put_aside(&app, &[(link(1), DeadReason::Rejected), (link(2), DeadReason::Rejected)]).await;
+    tell(2, false).await;
+    let audit = client.get("/v1/ops/audit/clicks").await.ok(200);
+    assert_eq!((&audit["verdict"], &audit["days"][0]["dead_letters"]), (&json!("balanced"), &json!(2)));
+    assert_eq!(audit["edges"][0]["is_silent"], false);
+
+    // A letter that is purged is not missing, and one click that nobody has is.
+    let path = "/v1/ops/dead-letters?all=true&max=1";
+    assert_eq!(client.delete(path).await.ok(200)["done"], 1);
+    let day = format!("/v1/ops/audit/clicks?day={today}");
+    let audit = client.get(&day).await.ok(200);
+    assert_eq!((&audit["verdict"], &audit["days"][0]["removed"]), (&json!("balanced"), &json!(1)));
+    tell(3, true).await;
+    let audit = client.get(&day).await.ok(200);
+    assert_eq!((&audit["verdict"], &audit["days"][0]["unaccounted"]), (&json!("unbalanced"), &json!(1)));
+    assert_eq!(audit["edges"], json!([]), "it has ended");
+    let problem = client.get("/v1/ops/audit/clicks?day=yesterday").await;
+    assert_eq!(problem.status, 400);
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ mod tests {
                 clicks_shipped: 0,
                 clicks_dropped: 0,
                 spool_bytes: 0,
+                spool_clicks: 0,
                 spool_oldest_ms: None,
                 at: Timestamp::from_micros(n).expect("in range"),
             };

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use vayro_core::click::Click;
 use vayro_core::page::Page;
 use vayro_core::ports::{ClickSink, ClickStream, DeadLetterStore, SinkError, StreamError};
-use vayro_core::stream::{DeadLetter, DeadLetterFilter, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{
+    DeadLetter, DeadLetterFilter, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+};
 use vayro_core::timestamp::Timestamp;
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,10 @@ impl ClickStream for ClosedClicks {
     }
 
     async fn stats(&self, _: Timestamp) -> Result<StreamStats, StreamError> {
+        closed()
+    }
+
+    async fn unsettled(&self, _: u64) -> Result<Unsettled, StreamError> {
         closed()
     }
 

@@ -25,6 +25,24 @@ fn lag_tells_what_waits_and_who_works() {
 }
 
 #[test]
+fn every_visit_is_accounted_for() {
+    let server = Server::start();
+    assert_eq!(server.ok(&["audit", "clicks"]), "", "nobody came yet");
+    server.ok(&["link", "create", "https://example.com/", "--code", "launch"]);
+    for _ in 0..3 {
+        server.visit("/launch", BROWSER);
+    }
+    server.wait_for(&["audit", "clicks", "--json"], "/days/0/accepted", 3);
+    let json: serde_json::Value =
+        serde_json::from_str(&server.ok(&["audit", "clicks", "--json"])).expect("it is JSON");
+    let day = &json["days"][0];
+    assert_eq!((&json["verdict"], &day["stored"]), (&"balanced".into(), &3.into()), "{json:#}");
+    let plain = server.ok(&["audit", "clicks", "--day", day["day"].as_str().expect("a day")]);
+    let values: Vec<&str> = plain.trim_end().split('\t').skip(1).collect();
+    assert_eq!(values, ["3", "0", "3", "0", "0", "0", "0", "0", "0", "balanced"]);
+}
+
+#[test]
 fn a_watch_goes_on_until_it_is_told_to_stop() {
     let server = Server::start();
     let mut command = server.home().command();
@@ -50,7 +68,7 @@ fn dead_letters_are_for_operators_and_there_are_none() {
     assert_eq!(server.vayro(&["dlq", "replay", "--all"]).stderr, "Replayed 0 of 0 dead letters\n");
     let key = server.ok(&["key", "create", "no operator"]);
     let home = server.home().with("VAYRO_API_KEY", key.trim());
-    for arguments in [&["dlq", "list"][..], &["stream", "lag"], &["user", "list"]] {
+    for arguments in [&["dlq", "list"][..], &["stream", "lag"], &["audit", "clicks"], &["user", "list"]] {
         assert_eq!(home.vayro(arguments).status, 4, "{arguments:?}");
     }
 }

@@ -228,6 +228,7 @@ fn report(edge: &str, clicks_accepted: u64, at: Timestamp) -> EdgeReport {
         clicks_shipped: clicks_accepted,
         clicks_dropped: 0,
         spool_bytes: 7,
+        spool_clicks: 1,
         spool_oldest_ms: Some(8),
         at,
     }

@@ -5,6 +5,7 @@ pub mod analytics;
 pub mod clicks;
 mod concurrent;
 pub mod idempotency;
+pub mod ledger;
 pub mod link_lists;
 pub mod links;
 pub mod lookup;

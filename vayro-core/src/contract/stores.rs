@@ -17,8 +17,8 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LinkLookup, LinkStore,
-    Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup,
+    LinkStore, Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -59,6 +59,8 @@ pub struct Stores {
     pub rolled_up: Arc<dyn AnalyticsStore>,
     /// Idempotency keys.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// The edges' own count.
+    pub ledger: Arc<dyn LedgerStore>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
     pub needs_partitions: bool,
 }
@@ -302,6 +304,7 @@ mod tests {
             ("analytics.rs", include_str!("analytics.rs")),
             ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
+            ("ledger.rs", include_str!("ledger.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

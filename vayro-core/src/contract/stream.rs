@@ -15,6 +15,7 @@ use async_trait::async_trait;
 
 use super::concurrent::{First, join, race};
 use crate::click::{Click, ClickMethod};
+use crate::day::Day;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
 use crate::ports::{ClickSink, ClickStream, DeadLetterStore};
 use crate::stream::{DeadLetter, DeadLetterFilter, DeadReason, Delivery, ERROR_LEN_MAX, NewDeadLetter};
@@ -67,6 +68,7 @@ macro_rules! click_stream_contract {
             trimming_never_touches_what_is_not_settled
             stats_of_an_empty_stream_are_zero
             stats_count_what_waits_and_what_is_held
+            what_is_not_settled_is_counted_by_day
             a_consumer_that_leaves_loses_nothing
         }
     };
@@ -549,6 +551,24 @@ pub async fn stats_count_what_waits_and_what_is_held(fixture: &dyn StreamFixture
     if let (Some(was), Some(is)) = (before.acked_total, stats.acked_total) {
         assert_eq!(is - was, 1);
     }
+}
+
+/// Everything that waits or is held is counted under the day of its click, settled entries are not.
+pub async fn what_is_not_settled_is_counted_by_day(fixture: &dyn StreamFixture) {
+    let stream = fixture.consumer("one").await;
+    assert_eq!(stream.unsettled(100).await.expect("a count").total(), 0);
+    let mut all = clicks(6);
+    let next_day = all[0].timestamp().plus(Duration::from_secs(86_400));
+    all[5].id = ClickId::from_parts(next_day, [9; 10]);
+    append(fixture, &all).await;
+    let taken = take(&*stream, 3).await;
+    ack(&*stream, &taken[..1]).await;
+    let unsettled = stream.unsettled(100).await.expect("a count");
+    let days = [(Day::of(all[0].timestamp()), 4), (Day::of(next_day), 1)];
+    assert_eq!(unsettled.days.into_iter().collect::<Vec<_>>(), days);
+    assert_eq!((unsettled.undated, unsettled.is_capped), (0, false));
+    let capped = stream.unsettled(2).await.expect("a count");
+    assert!(capped.is_capped && capped.total() >= 2, "{capped:?}");
 }
 
 /// A consumer may leave at any time; what it holds can still be reclaimed.

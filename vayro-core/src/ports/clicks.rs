@@ -9,7 +9,7 @@ use super::BoxError;
 use crate::click::{Click, ClickRow};
 use crate::page::Page;
 use crate::stream::{
-    DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats,
+    DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
 };
 use crate::timestamp::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct SinkError(#[source] pub BoxError);
 pub struct SpoolStats {
     /// Bytes on disk not yet delivered.
     pub bytes: u64,
+    /// Clicks among them.
+    pub clicks: u64,
     /// When the oldest of them was accepted.
     pub oldest: Option<Timestamp>,
     /// Clicks that the spool had taken and lost to a failing disk, since start. What it refuses, because
@@ -77,6 +79,10 @@ pub trait ClickStream: Send + Sync {
 
     /// Measures the stream. Counting stops at a bound and says so.
     async fn stats(&self, now: Timestamp) -> Result<StreamStats, StreamError>;
+
+    /// Counts what is not settled, handed out or not, by the day of the click. Counting stops at `max`
+    /// entries, or a little above, and says so.
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError>;
 
     /// Forgets this consumer if it holds nothing; what it holds stays reclaimable.
     async fn leave(&self) -> Result<(), StreamError>;

@@ -57,7 +57,13 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
             deadline = Some(Instant::now() + shared.settings.flush_timeout);
         }
         // A batch that was not taken is offered again as it is, before anything newer.
+        let counted = batch.len();
         shared.rings.drain(&mut batch, BATCH_MAX);
+        if batch.len() > counted {
+            // Before the sink sees them: what can be found later must have been counted.
+            shared.ledger.accept(&batch[counted..]);
+            shared.ledger.save((shared.clock)()).await;
+        }
         if batch.is_empty() {
             if deadline.is_some() {
                 return;
@@ -71,6 +77,11 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
         if append(&shared, &failures, &batch).await {
             pause = RETRY_PAUSES.0;
             let is_full = batch.len() == BATCH_MAX;
+            shared.ledger.ship(&batch);
+            if !is_full {
+                // Of a full batch the next one tells, at once.
+                shared.ledger.save((shared.clock)()).await;
+            }
             batch.clear();
             if !is_full && deadline.is_none() {
                 rest(POLL_EVERY, &mut finishing).await;
@@ -78,7 +89,11 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
             continue;
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let lost = batch.len() + shared.rings.len();
+            let counted = batch.len();
+            shared.rings.drain(&mut batch, usize::MAX);
+            let lost = batch.len();
+            shared.ledger.accept(&batch[counted..]);
+            shared.ledger.drop_at_shutdown(&batch);
             shared.metrics.clicks_dropped_shutdown.add(lost as u64);
             tracing::error!(clicks = lost, "clicks dropped at shutdown: the sink does not take them");
             return;

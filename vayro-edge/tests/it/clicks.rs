@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use vayro_core::click::ClickMethod;
+use vayro_core::ledger::{DayCounts, EdgeLedger};
 
 use crate::client::Client;
-use crate::world::{Mood, TestEdge, World, until};
+use crate::world::{Mood, PATIENCE, TestEdge, World, until};
 
 fn loopback() -> Vec<IpNet> {
     vec!["127.0.0.0/8".parse().expect("valid")]
@@ -168,4 +169,57 @@ async fn the_edge_reports_what_it_counted() {
     let last = world.reports.lock().last().cloned().expect("a report");
     assert_eq!((last.edge.as_str(), last.clicks_accepted, last.clicks_shipped), ("test:1", 7, 7));
     assert_eq!(last.clicks_dropped, 0);
+}
+
+/// Sums of the figures over all days: accepted, shipped, dropped at shutdown.
+fn sums(ledger: &EdgeLedger) -> (u64, u64, u64) {
+    let mut sum = DayCounts::default();
+    ledger.days.iter().for_each(|(_, counts)| sum.add(counts));
+    (sum.accepted, sum.shipped, sum.shutdown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_is_counted_on_the_disk_before_the_sink_sees_it() {
+    let world = World::new();
+    *world.sink_mood.lock() = Mood::Hanging;
+    let edge = TestEdge::start_with(world, |settings| settings.click_timeout = PATIENCE).await;
+    edge.world.put("launch", |_| {});
+    Client::connect(edge.http()).await.get("/launch").await;
+    until("the click is offered", || !edge.world.batches.lock().is_empty()).await;
+    let saved = edge.world.saved.lock().last().cloned().expect("saved");
+    assert_eq!(sums(&saved), (1, 0, 0), "nobody knows yet whether it was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_count_is_recorded_to_the_last_click_and_so_is_that_of_an_earlier_start() {
+    let world = World::new();
+    let earlier = EdgeLedger { edge: "test:0".to_owned(), is_over: true, at: world.now(), days: Vec::new() };
+    world.earlier.lock().push(earlier.clone());
+    let edge = TestEdge::start_with(world, |_| {}).await;
+    edge.world.put("launch", |_| {});
+    let mut client = Client::connect(edge.http()).await;
+    for _ in 0..3 {
+        client.get("/launch").await;
+    }
+    let world = edge.stop().await;
+    let recorded = world.recorded.lock();
+    assert!(recorded.contains(&earlier) && world.earlier.lock().is_empty());
+    let last = recorded.last().expect("recorded");
+    assert!(last.is_over);
+    assert_eq!((last.edge.as_str(), sums(last)), ("test:1", (3, 3, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_at_shutdown_is_counted_as_that() {
+    let world = World::new();
+    *world.sink_mood.lock() = Mood::Failing;
+    let edge =
+        TestEdge::start_with(world, |settings| settings.flush_timeout = Duration::from_millis(50)).await;
+    edge.world.put("launch", |_| {});
+    let mut client = Client::connect(edge.http()).await;
+    for _ in 0..2 {
+        client.get("/launch").await;
+    }
+    let world = edge.stop().await;
+    assert_eq!(sums(world.recorded.lock().last().expect("recorded")), (2, 0, 2));
 }

@@ -13,12 +13,14 @@ use vayro_backends::config::Layers;
 use vayro_core::account::Domain;
 use vayro_core::change::{ChangeContext, Invalidation};
 use vayro_core::click::Click;
+use vayro_core::day::Day;
 use vayro_core::host::Host;
 use vayro_core::ids::{DomainId, LinkId, WorkspaceId};
+use vayro_core::ledger::{DayCounts, DayTally, EdgeLedger, KnownEdge, Removal};
 use vayro_core::link::{LinkKey, RedirectStatus};
 use vayro_core::ports::{
-    ClickSink, DomainStore, EdgeReports, InvalidationFeed, LinkLookup, SinkError, SpoolStats, StoreError,
-    StreamError,
+    ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerError, LedgerFile, LedgerStore, LinkLookup,
+    SinkError, SpoolStats, StoreError, StreamError,
 };
 use vayro_core::resolve::CachedLink;
 use vayro_core::stream::EdgeReport;
@@ -68,6 +70,12 @@ pub(crate) struct World {
     appending: AtomicUsize,
     pub(crate) appending_most: AtomicUsize,
     pub(crate) reports: Mutex<Vec<EdgeReport>>,
+    /// What was saved to the disk, in order.
+    pub(crate) saved: Mutex<Vec<EdgeLedger>>,
+    /// What earlier starts left.
+    pub(crate) earlier: Mutex<Vec<EdgeLedger>>,
+    /// What was recorded, in order.
+    pub(crate) recorded: Mutex<Vec<EdgeLedger>>,
     pub(crate) hosts: Mutex<Vec<Host>>,
     pub(crate) hosts_mood: Mutex<Mood>,
     messages: Mutex<VecDeque<Invalidation>>,
@@ -96,6 +104,9 @@ impl World {
             appending: AtomicUsize::new(0),
             appending_most: AtomicUsize::new(0),
             reports: Mutex::default(),
+            saved: Mutex::default(),
+            earlier: Mutex::default(),
+            recorded: Mutex::default(),
             hosts: Mutex::default(),
             hosts_mood: Mutex::new(Mood::Well),
             messages: Mutex::default(),
@@ -270,6 +281,48 @@ impl EdgeReports for Reports {
     }
 }
 
+struct Ledgers(Arc<World>);
+
+#[async_trait]
+impl LedgerFile for Ledgers {
+    async fn save(&self, ledger: &EdgeLedger) -> Result<(), LedgerError> {
+        self.0.saved.lock().push(ledger.clone());
+        Ok(())
+    }
+
+    fn earlier(&self) -> Vec<EdgeLedger> {
+        self.0.earlier.lock().clone()
+    }
+
+    async fn forget(&self, edges: &[String]) {
+        self.0.earlier.lock().retain(|ledger| !edges.contains(&ledger.edge));
+    }
+}
+
+#[async_trait]
+impl LedgerStore for Ledgers {
+    async fn record(&self, ledgers: &[EdgeLedger]) -> Result<(), StoreError> {
+        self.0.recorded.lock().extend_from_slice(ledgers);
+        Ok(())
+    }
+
+    async fn figures(&self, _: Day, _: Day) -> Result<Vec<(Day, String, DayCounts)>, StoreError> {
+        unreachable!("not the edge's business")
+    }
+
+    async fn edges(&self) -> Result<Vec<KnownEdge>, StoreError> {
+        unreachable!("not the edge's business")
+    }
+
+    async fn tally(&self, _: Day, _: Day, _: Timestamp) -> Result<Vec<(Day, DayTally)>, StoreError> {
+        unreachable!("not the edge's business")
+    }
+
+    async fn note_removed(&self, _: &[(Day, u64)], _: Removal) -> Result<(), StoreError> {
+        unreachable!("not the edge's business")
+    }
+}
+
 struct Domains(Arc<World>);
 
 /// An edge asks for the hosts and for nothing else.
@@ -378,6 +431,8 @@ fn deps(world: &Arc<World>) -> EdgeDeps {
         feed: Box::new(Feed(Arc::clone(world))),
         sink: Arc::new(Sink(Arc::clone(world))),
         reports: Arc::new(Reports(Arc::clone(world))),
+        ledger_file: Arc::new(Ledgers(Arc::clone(world))),
+        ledger: Arc::new(Ledgers(Arc::clone(world))),
         domains: Arc::new(Domains(Arc::clone(world))),
         default_host: host("default.example"),
         clock: Arc::new(move || {

@@ -15,6 +15,7 @@ suites! {
     domains => domain_store_contract,
     idempotency => idempotency_store_contract,
     keys => key_store_contract,
+    ledger => ledger_store_contract,
     link_lists => link_list_contract,
     links => link_store_contract,
     lookup => link_lookup_contract,

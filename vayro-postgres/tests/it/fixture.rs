@@ -41,6 +41,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         clicks: pg.clone(),
         analytics: pg.clone(),
         idempotency: pg.clone(),
+        ledger: pg.clone(),
         rollups: pg,
         rolled_up,
         needs_partitions: true,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::RedisResult;
+use vayro_core::failpoint;
 use vayro_core::timestamp::Timestamp;
 
 use super::{RedisClickStream, is_group_missing};
@@ -28,6 +29,7 @@ impl RedisClickStream {
         for _ in 0..TRIM_ROUNDS_MAX {
             let removed: u64 = self.lane.script(&call).await?;
             total += removed;
+            failpoint::hit(failpoint::MID_TRIM);
             if removed == 0 {
                 break;
             }

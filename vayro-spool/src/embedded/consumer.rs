@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use vayro_core::stream::{Delivery, DeliveryId};
+use vayro_core::stream::{Delivery, DeliveryId, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use super::progress::{self, Progress};
@@ -17,6 +17,8 @@ use crate::record::Record;
 const HELD_MAX: usize = 20_000;
 /// Most bytes handed out at once.
 const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Entries read at a time while they are counted.
+const UNSETTLED_PAGE: usize = 500;
 /// Longest progress file that is read.
 const PROGRESS_LEN_MAX: usize = 16 << 20;
 
@@ -198,6 +200,29 @@ impl Consumer {
                 .min()
                 .map(|since| now.duration_since(since)),
             idle: self.last_asked.map(|at| now.duration_since(at)),
+        }
+    }
+
+    /// Counts entries that are out or were never handed out.
+    pub(super) fn unsettled(&self, log: &mut SegmentLog, max: u64) -> io::Result<Unsettled> {
+        let mut unsettled = Unsettled::default();
+        let mut position = Position::at(self.settled_prefix());
+        loop {
+            let before = position.seq;
+            let records = UNSETTLED_PAGE.min(usize::try_from(max).unwrap_or(usize::MAX)).max(1);
+            let limit = ReadLimit { records, bytes: BATCH_BYTES_MAX };
+            for record in log.read(&mut position, limit)? {
+                if record.seq >= self.next.seq || self.held.contains_key(&record.seq) {
+                    unsettled.count(&payload::to_fields(&record.payload));
+                }
+            }
+            if position.seq == before {
+                return Ok(unsettled);
+            }
+            if unsettled.total() >= max {
+                unsettled.is_capped = log.next_seq() > position.seq;
+                return Ok(unsettled);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use vayro_core::click::Click;
-use vayro_core::ports::{ClickSink, SinkError};
+use vayro_core::ports::{ClickSink, SinkError, SpoolStats};
 
 use crate::payload;
 use crate::spool::Spool;
@@ -25,5 +25,10 @@ impl ClickSink for SpoolClickSink {
         }
         let payloads = clicks.iter().map(payload::of_click).collect();
         self.0.append(payloads).await.map_err(|error| SinkError(error.into()))
+    }
+
+    /// Nothing waits in front of this stream; but what it lost to a failing disk is lost here.
+    fn spool_stats(&self) -> SpoolStats {
+        SpoolStats { dropped: self.0.level().lost, ..SpoolStats::default() }
     }
 }

@@ -5,8 +5,11 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use vayro_core::failpoint;
 use vayro_core::ports::{ClickStream, StreamError};
-use vayro_core::stream::{BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{
+    BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+};
 use vayro_core::timestamp::Timestamp;
 
 use super::EmbeddedClicks;
@@ -75,6 +78,7 @@ impl ClickStream for SpoolClickStream {
                 // and the entry, handed out again, becomes the same letter.
                 if state.consumer.holds(&letter.delivery.id) {
                     state.letters.write(log.side_files().0, letter)?;
+                    failpoint::hit(failpoint::MID_DEAD_LETTER);
                     state.consumer.ack(log, [&letter.delivery.id])?;
                 }
             }
@@ -113,6 +117,10 @@ impl ClickStream for SpoolClickStream {
             })
         };
         flat(self.0.run(work).await)
+    }
+
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
+        flat(self.0.run(move |log, state| state.consumer.unsettled(log, max)).await)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use vayro_core::failpoint;
 use vayro_core::timestamp::Timestamp;
 
 use super::read::{Position, ReadLimit};
@@ -24,6 +25,7 @@ impl SegmentLog {
         // First the cursor, then the file: the other way round a crash leaves a cursor that points to
         // records which are gone.
         self.save_cursor()?;
+        failpoint::hit(failpoint::MID_TRIM);
         let mut removed = 0;
         while self.is_front_settled(self.durable_cursor) {
             if let Some(before) = before

@@ -187,6 +187,7 @@ impl Worker {
         let counters = self.log.counters();
         *self.level.lock() = SpoolLevel {
             backlog_bytes: self.log.backlog_bytes(),
+            backlog: self.log.next_seq().saturating_sub(self.log.cursor()),
             oldest: self.log.oldest_known(),
             disk_bytes: self.log.disk_bytes(),
             lost: counters.lost,

@@ -37,6 +37,9 @@ mod outbox {
 mod clicks {
     vayro_core::click_store_contract!(crate::fixture::fixture());
 }
+mod ledger {
+    vayro_core::ledger_store_contract!(crate::fixture::fixture());
+}
 mod analytics {
     vayro_core::analytics_store_contract!(crate::fixture::fixture());
 }

@@ -56,6 +56,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         idempotency: Arc::new(sqlite.clone()),
         rollups: Arc::new(sqlite.clone()),
         rolled_up: rolled_up(sqlite.clone()),
+        ledger: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

@@ -1,5 +1,7 @@
 //! The built executables on both back-end sets: create, visit, count, and what breaks in between.
 
+mod audit;
+mod chaos;
 mod clustered;
 mod embedded;
 mod faults;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
+use vayro_core::failpoint;
 use vayro_core::stream::Delivery;
 
 use super::{Abandoned, Pipeline, Slot};
@@ -27,6 +28,7 @@ pub(crate) async fn read(pipeline: Arc<Pipeline>, mut stop: Stop) {
                 backoff.reset();
                 let is_full = deliveries.len() >= NonZeroUsize::get(pipeline.settings.batch_max);
                 if !deliveries.is_empty() {
+                    failpoint::hit(failpoint::AFTER_READ);
                     batches.spawn(work(Arc::clone(&pipeline), deliveries, slot, stop.clone()));
                     // The stream is nearly empty. A short rest makes one transaction of the clicks of that
                     // time instead of one of each.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use vayro_core::failpoint;
 use vayro_core::ports::StreamError;
 use vayro_core::stream::{DeliveryId, NewDeadLetter};
 
@@ -24,7 +25,9 @@ impl Pipeline {
         let mut backoff = self.backoff();
         // Good clicks first: they must not come back because of a bad one.
         if !ids.is_empty() {
+            failpoint::hit(failpoint::BEFORE_ACK);
             while !self.was_taken(self.deps.stream.ack(&ids).await, &mut backoff, stop).await? {}
+            failpoint::hit(failpoint::AFTER_ACK);
         }
         if !dead.is_empty() {
             while !self.was_taken(self.deps.stream.dead_letter(&dead).await, &mut backoff, stop).await? {}

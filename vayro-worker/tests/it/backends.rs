@@ -17,7 +17,9 @@ use vayro_core::click::{Click, ClickClass, ClickMethod, ClickRow};
 use vayro_core::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use vayro_core::link::{NewLink, RedirectStatus};
 use vayro_core::ports::{ClickStore, ClickStream, StoreError, StreamError, WriteError, WriteOutcome};
-use vayro_core::stream::{DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{
+    DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+};
 use vayro_core::target::TargetUrl;
 use vayro_core::timestamp::Timestamp;
 use vayro_testing::{postgres, redis, wait};
@@ -244,6 +246,10 @@ impl ClickStream for StuckAck {
 
     async fn stats(&self, now: Timestamp) -> Result<StreamStats, StreamError> {
         self.stream.stats(now).await
+    }
+
+    async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
+        self.stream.unsettled(max).await
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

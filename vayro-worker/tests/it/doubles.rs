@@ -27,7 +27,7 @@ use vayro_core::ports::{
 };
 use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
-use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats};
+use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
 
@@ -194,6 +194,10 @@ impl ClickStream for FakeStream {
     }
 
     async fn stats(&self, _now: Timestamp) -> Result<StreamStats, StreamError> {
+        unimplemented!("workers do not measure the stream")
+    }
+
+    async fn unsettled(&self, _: u64) -> Result<Unsettled, StreamError> {
         unimplemented!("workers do not measure the stream")
     }
 

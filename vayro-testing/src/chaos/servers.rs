@@ -1,0 +1,196 @@
+//! PostgreSQL and Redis of one run, and everything that can be done to them.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::streams::StreamRangeReply;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::schedule::Fault;
+use crate::postgres::{self, PostgresServer};
+use crate::proxy::Proxy;
+use crate::redis::{self as own_redis, RedisServer};
+
+/// How long a server may take for what the tests ask.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Sessions of the product.
+const TERMINATE: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'vayro'";
+const DETACH: &str = "DO $$
+    DECLARE partition text := 'click_events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMM');
+    BEGIN
+        EXECUTE format('ALTER TABLE click_events DETACH PARTITION %I', partition);
+        EXECUTE format('ALTER TABLE %I RENAME TO click_events_away', partition);
+    END $$";
+/// A worker may have made the partition anew.
+const ATTACH: &str = "DO $$
+    DECLARE month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+            partition text := 'click_events_' || to_char(month, 'YYYYMM');
+    BEGIN
+        IF to_regclass(partition) IS NULL THEN
+            EXECUTE format('ALTER TABLE click_events_away RENAME TO %I', partition);
+            EXECUTE format('ALTER TABLE click_events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                partition, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        ELSE
+            INSERT INTO click_events SELECT * FROM click_events_away ON CONFLICT DO NOTHING;
+            DROP TABLE click_events_away;
+        END IF;
+    END $$";
+
+/// Both servers with a proxy in front of each.
+#[derive(Debug)]
+pub(super) struct Servers {
+    postgres: PostgresServer,
+    redis: RedisServer,
+    postgres_proxy: Proxy,
+    redis_proxy: Proxy,
+    lock: Option<PgConnection>,
+    /// Visits that were in the stream or among the dead letters when Redis was emptied.
+    pub(super) flushed: BTreeSet<String>,
+}
+
+fn address(url: &str) -> SocketAddr {
+    let host = url.split(['@', '/']).find(|part| part.contains("127.0.0.1:")).expect("it is on loopback");
+    host.parse().expect("an address and a port")
+}
+
+impl Servers {
+    /// Starts them.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come up.
+    pub(super) async fn start() -> Self {
+        let (postgres, redis) = (postgres::server().await, own_redis::server().await);
+        Self {
+            postgres_proxy: Proxy::start(address(&postgres.url)).await,
+            redis_proxy: Proxy::start(address(&redis.url)).await,
+            postgres,
+            redis,
+            lock: None,
+            flushed: BTreeSet::new(),
+        }
+    }
+
+    /// Where PostgreSQL is for the product.
+    pub(super) fn postgres_url(&self) -> String {
+        format!("postgres://postgres@{}/postgres", self.postgres_proxy.address())
+    }
+
+    /// Where Redis is for the product.
+    pub(super) fn redis_url(&self) -> String {
+        format!("redis://{}/", self.redis_proxy.address())
+    }
+
+    /// Where PostgreSQL is without a proxy.
+    pub(super) fn postgres_direct(&self) -> &str {
+        &self.postgres.url
+    }
+
+    async fn sql(&self, statement: &'static str) {
+        let mut connection =
+            PgConnection::connect(&self.postgres.url).await.expect("PostgreSQL answers the tests");
+        connection.execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut self.connection().await).await.expect("Redis answers the tests")
+    }
+
+    async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.redis.url.as_str()).expect("an address");
+        // A long stream takes its time, and a server that was frozen too.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.expect("Redis answers the tests")
+    }
+
+    /// Puts entries into the stream that are no clicks.
+    ///
+    /// # Panics
+    ///
+    /// When Redis does not answer.
+    pub(super) async fn poison(&self) {
+        for _ in 0..3 {
+            drop(self.ask::<String>(&["XADD", "stream:clicks", "*", "poison", "1"]).await);
+        }
+    }
+
+    async fn flush(&mut self) {
+        // In one step, so that what is lost is known exactly.
+        let mut all = redis::pipe();
+        all.atomic().cmd("XRANGE").arg(&["stream:clicks", "-", "+"]);
+        all.cmd("XRANGE").arg(&["stream:clicks:dead", "-", "+"]).cmd("FLUSHALL").ignore();
+        let (stream, dead): (StreamRangeReply, StreamRangeReply) =
+            all.query_async(&mut self.connection().await).await.expect("Redis answers the tests");
+        let queries = stream.ids.iter().chain(&dead.ids).filter_map(|entry| entry.get::<String>("query"));
+        self.flushed
+            .extend(queries.filter_map(|query| query.strip_prefix("utm_content=").map(str::to_owned)));
+    }
+
+    /// Breaks something.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be done.
+    pub(super) async fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::KillRedis => self.redis.kill(),
+            Fault::PauseRedis => self.redis.pause(),
+            Fault::FullRedis => {
+                drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await);
+            }
+            Fault::FlushRedis => self.flush().await,
+            Fault::CutRedis(count) => self.redis_proxy.cut_answers(count),
+            Fault::KillPostgres => self.postgres.kill(),
+            Fault::TerminateSessions => self.sql(TERMINATE).await,
+            Fault::ReadOnlyPostgres => self.read_only("on").await,
+            Fault::LockPostgres => {
+                let mut holder = PgConnection::connect(&self.postgres.url).await.expect("PostgreSQL answers");
+                holder.execute("BEGIN").await.expect("a transaction begins");
+                holder
+                    .execute("LOCK TABLE link_totals IN ACCESS EXCLUSIVE MODE")
+                    .await
+                    .expect("it is locked");
+                self.lock = Some(holder);
+            }
+            Fault::MissingPartition => self.sql(DETACH).await,
+            Fault::CutPostgres(count) => self.postgres_proxy.cut_answers(count),
+            other => unreachable!("{other:?} is not of a server"),
+        }
+    }
+
+    async fn read_only(&self, value: &str) {
+        self.sql(match value {
+            "on" => "ALTER SYSTEM SET default_transaction_read_only = on",
+            _ => "ALTER SYSTEM RESET default_transaction_read_only",
+        })
+        .await;
+        self.sql("SELECT pg_reload_conf()").await;
+    }
+
+    /// Mends it.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be done.
+    pub(super) async fn heal(&mut self, fault: Fault) {
+        match fault {
+            Fault::KillRedis => self.redis.restart().await,
+            Fault::PauseRedis => self.redis.resume(),
+            Fault::FullRedis => {
+                drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await);
+            }
+            Fault::CutRedis(_) => self.redis_proxy.cut_answers(0),
+            Fault::KillPostgres => self.postgres.restart().await,
+            Fault::ReadOnlyPostgres => self.read_only("off").await,
+            Fault::LockPostgres => self.lock = None,
+            Fault::MissingPartition => self.sql(ATTACH).await,
+            Fault::CutPostgres(_) => self.postgres_proxy.cut_answers(0),
+            _ => {}
+        }
+    }
+}
