@@ -25,6 +25,10 @@ use crate::lane::Lane;
 use crate::names;
 use crate::scripts::{ACK, CREATE_GROUP, DEAD_LETTER};
 
+/// Most entries asked for at once. The server does nothing else meanwhile, some milliseconds per thousand, and
+/// edges look links up there.
+const READ_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+
 /// Ids in one call of a script; Lua takes some thousands of values at most.
 const IDS_PER_CALL: usize = 1000;
 
@@ -144,7 +148,16 @@ fn unavailable(error: impl Into<BoxError>) -> StreamError {
 #[async_trait]
 impl ClickStream for RedisClickStream {
     async fn next_batch(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>, StreamError> {
-        let entries = self.with_group(|| self.reader.read(max, wait)).await.map_err(unavailable)?;
+        let first = max.min(READ_MAX);
+        let mut entries = self.with_group(|| self.reader.read(first, wait)).await.map_err(unavailable)?;
+        let mut is_full = entries.len() == first.get();
+        while is_full && let Some(room) = NonZeroUsize::new(max.get() - entries.len()) {
+            let next = room.min(READ_MAX);
+            // What was handed out before a failure is delivered; the next call meets the failure again.
+            let Ok(more) = self.reader.read(next, Duration::ZERO).await else { break };
+            is_full = more.len() == next.get();
+            entries.extend(more);
+        }
         let entries = entries.into_iter().map(|entry| (entry, 1)).collect();
         self.deliver(entries).await.map_err(StreamError)
     }

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         let settings = WorkerSettings::default();
-        assert_eq!(settings.batch_max.get(), 1000);
+        assert_eq!(settings.batch_max.get(), 10_000);
         assert!(settings.enrich_threads >= 1);
         assert_eq!(settings.enrich.geoip_file, None);
         assert_eq!(settings.enrich.bot_rules, None);

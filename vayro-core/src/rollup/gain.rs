@@ -25,7 +25,6 @@ pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> BTreeMap<Rollu
     for row in rows {
         for (subject, span) in [
             (Subject::Link(row.link_id), RollupSpan::Day),
-            (Subject::Workspace(row.workspace_id), RollupSpan::Day),
             (Subject::Workspace(row.workspace_id), RollupSpan::Hour),
         ] {
             let start = span.floor(row.timestamp);
@@ -33,10 +32,31 @@ pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> BTreeMap<Rollu
             gains.entry(key).or_default().count(&key, row);
         }
     }
+    // A workspace's day gains what its hours do; counting every click again would cost more.
+    let mut days: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
+    for (key, gain) in gains.iter().filter(|(key, _)| key.span == RollupSpan::Hour) {
+        let day = RollupKey { span: RollupSpan::Day, start: RollupSpan::Day.floor(key.start), ..*key };
+        let into = key.start.as_micros() - day.start.as_micros();
+        // A day has 24 hours.
+        let hour = u8::try_from(into / RollupSpan::Hour.micros()).unwrap_or(u8::MAX);
+        days.entry(day).or_default().merge_hour(hour, gain);
+    }
+    gains.extend(days);
     gains
 }
 
 impl<'a> Gain<'a> {
+    /// Adds the gain of the `hour`-th hour of this day.
+    fn merge_hour(&mut self, hour: u8, gain: &Self) {
+        for (quarter, class, clicks) in gain.quarters.iter() {
+            self.quarters.add(quarter + hour * QUARTERS_PER_HOUR, class, clicks);
+        }
+        self.visitors.extend(gain.visitors.iter().map(|(_, class, visitor)| (hour, *class, *visitor)));
+        for (mine, theirs) in self.values.iter_mut().zip(&gain.values) {
+            mine.merge(theirs);
+        }
+    }
+
     fn count(&mut self, key: &RollupKey, row: &'a ClickRow) {
         let into = row.timestamp.as_micros() - key.start.as_micros();
         // A day has 96 quarters.

@@ -508,7 +508,12 @@ impl Scene {
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             rollups: Arc::default(),
             accounts: Arc::default(),
-            settings: WorkerSettings { admin: None, enrich_threads: 2, ..WorkerSettings::default() },
+            settings: WorkerSettings {
+                admin: None,
+                enrich_threads: 2,
+                batch_max: NonZeroUsize::new(1000).expect("not zero"),
+                ..WorkerSettings::default()
+            },
             events,
             started: Instant::now(),
         }
