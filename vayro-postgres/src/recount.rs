@@ -5,9 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::day::Day;
 use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
 use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
-use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
 use crate::instant::Instant;
@@ -54,20 +54,20 @@ fn click(row: &PgRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::Error
     })
 }
 
-/// One UTC day of a workspace.
-struct Day {
+async fn count(
+    connection: &mut PgConnection,
     workspace_id: WorkspaceId,
-    start: Instant,
-    end: Instant,
-}
-
-async fn count(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    day: Day,
+) -> Result<RollupSet, sqlx::Error> {
     let mut set = RollupSet::default();
     let mut chunk = Vec::with_capacity(CHUNK);
-    let mut rows =
-        sqlx::query(CLICKS).bind(day.workspace_id.as_uuid()).bind(day.start).bind(day.end).fetch(connection);
+    let mut rows = sqlx::query(CLICKS)
+        .bind(workspace_id.as_uuid())
+        .bind(Instant(day.start()))
+        .bind(Instant(day.end()))
+        .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        chunk.push(click(&row, day.workspace_id)?);
+        chunk.push(click(&row, workspace_id)?);
         if chunk.len() == CHUNK {
             set.count(&chunk).map_err(damaged)?;
             chunk.clear();
@@ -77,11 +77,15 @@ async fn count(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, sq
     Ok(set)
 }
 
-async fn stored(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+async fn stored(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    day: Day,
+) -> Result<RollupSet, sqlx::Error> {
     let rows = sqlx::query(rollups::OF_DAY)
-        .bind(day.workspace_id.as_uuid())
-        .bind(day.start)
-        .bind(day.end)
+        .bind(workspace_id.as_uuid())
+        .bind(Instant(day.start()))
+        .bind(Instant(day.end()))
         .fetch_all(connection)
         .await?;
     let mut set = RollupSet::default();
@@ -90,22 +94,27 @@ async fn stored(connection: &mut PgConnection, day: &Day) -> Result<RollupSet, s
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let span = RollupSpan::from_name(&span)
             .ok_or_else(|| sqlx::Error::Decode("a rollup has a span unknown to this program".into()))?;
-        let key = RollupKey::of(subject, day.workspace_id, span, start.0);
+        let key = RollupKey::of(subject, workspace_id, span, start.0);
         set.add(key, rollups::rollup(row, 3)?).map_err(damaged)?;
     }
     Ok(set)
 }
 
-async fn replace(connection: &mut PgConnection, day: &Day, counted: RollupSet) -> Result<(), sqlx::Error> {
+async fn replace(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    day: Day,
+    counted: RollupSet,
+) -> Result<(), sqlx::Error> {
     for statement in [
         "DELETE FROM click_rollups
          WHERE workspace_id = $1 AND span IN ('hour', 'day') AND start >= $2 AND start < $3",
         "DELETE FROM rollup_recounts WHERE workspace_id = $1 AND day >= $2 AND day < $3",
     ] {
         sqlx::query(statement)
-            .bind(day.workspace_id.as_uuid())
-            .bind(day.start)
-            .bind(day.end)
+            .bind(workspace_id.as_uuid())
+            .bind(Instant(day.start()))
+            .bind(Instant(day.end()))
             .execute(&mut *connection)
             .await?;
     }
@@ -116,12 +125,9 @@ async fn replace(connection: &mut PgConnection, day: &Day, counted: RollupSet) -
 pub(crate) async fn recount(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
-    day: Timestamp,
+    day: Day,
     is_repair: bool,
 ) -> Result<RollupCheck, Failure> {
-    let start = RollupSpan::Day.floor(day);
-    let end = RollupSpan::Day.ceil(Timestamp::from_micros(start.as_micros() + 1).unwrap_or(start));
-    let day = Day { workspace_id, start: Instant(start), end: Instant(end) };
     let mut tx = connection.begin().await?;
     if !is_repair {
         // Clicks and rollups as of one instant.
@@ -130,28 +136,28 @@ pub(crate) async fn recount(
     // The whole has a limit; a day of a large workspace takes longer than a statement may.
     sqlx::query("SELECT set_config('statement_timeout', '0', true)").execute(&mut *tx).await?;
     if is_repair {
-        rollups::shut_out_writers(&mut tx, workspace_id, start).await?;
+        rollups::shut_out_writers(&mut tx, workspace_id, day).await?;
     }
-    let counted = count(&mut tx, &day).await?;
-    let check = counted.check(&stored(&mut tx, &day).await?);
+    let counted = count(&mut tx, workspace_id, day).await?;
+    let check = counted.check(&stored(&mut tx, workspace_id, day).await?);
     if is_repair {
-        replace(&mut tx, &day, counted).await?;
+        replace(&mut tx, workspace_id, day, counted).await?;
     }
     tx.commit().await?;
     Ok(check)
 }
 
 /// Days of workspaces as the statements give them.
-pub(crate) fn days(rows: Vec<(Uuid, Instant)>) -> Vec<(WorkspaceId, Timestamp)> {
-    rows.into_iter().map(|(workspace, day)| (WorkspaceId::from_uuid(workspace), day.0)).collect()
+pub(crate) fn days(rows: Vec<(Uuid, Instant)>) -> Vec<(WorkspaceId, Day)> {
+    rows.into_iter().map(|(workspace, day)| (WorkspaceId::from_uuid(workspace), Day::of(day.0))).collect()
 }
 
 /// See [`RollupStore::days`](vayro_core::ports::RollupStore::days).
 pub(crate) async fn all_days(
     connection: &mut PgConnection,
     workspace_id: Option<WorkspaceId>,
-    (from, to): (Timestamp, Timestamp),
-) -> Result<Vec<(WorkspaceId, Timestamp)>, Failure> {
+    (first, last): (Day, Day),
+) -> Result<Vec<(WorkspaceId, Day)>, Failure> {
     let found = sqlx::query_as(
         "SELECT workspace_id, date_trunc('day', timestamp, 'UTC') AS day FROM click_events
          WHERE ($1::uuid IS NULL OR workspace_id = $1) AND timestamp >= $2 AND timestamp < $3
@@ -161,8 +167,8 @@ pub(crate) async fn all_days(
          ORDER BY 1, 2",
     )
     .bind(workspace_id.map(|id| id.as_uuid()))
-    .bind(Instant(from))
-    .bind(Instant(to))
+    .bind(Instant(first.start()))
+    .bind(Instant(last.end()))
     .fetch_all(connection)
     .await?;
     Ok(days(found))

@@ -12,6 +12,7 @@ use sqlx::{PgConnection, QueryBuilder, Row as _};
 use uuid::Uuid;
 use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::click::ClickRow;
+use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::{RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
 use vayro_core::rollup::{
@@ -154,16 +155,16 @@ async fn take_slot(connection: &mut PgConnection) -> Result<i16, sqlx::Error> {
 
 /// The advisory lock that writers share and a recount has alone. Two days with one number only wait for
 /// each other.
-fn day_lock(workspace_id: WorkspaceId, day: Timestamp) -> i64 {
+fn day_lock(workspace_id: WorkspaceId, day: Day) -> i64 {
     let (high, low) = workspace_id.as_uuid().as_u64_pair();
-    (high ^ low.rotate_left(32)).cast_signed() ^ (day.as_micros() / RollupSpan::Day.micros())
+    (high ^ low.rotate_left(32)).cast_signed() ^ i64::from(day.number())
 }
 
 /// Waits for everybody who writes clicks of that day and keeps others from it until the transaction ends.
 pub(crate) async fn shut_out_writers(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
-    day: Timestamp,
+    day: Day,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(day_lock(workspace_id, day))
@@ -195,7 +196,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
         return Ok(());
     }
     let mut locks: Vec<i64> =
-        gains.keys().map(|key| day_lock(key.workspace_id, RollupSpan::Day.floor(key.start))).collect();
+        gains.keys().map(|key| day_lock(key.workspace_id, Day::of(key.start))).collect();
     locks.sort_unstable();
     locks.dedup();
     sqlx::query("SELECT pg_advisory_xact_lock_shared(day) FROM unnest($1::bigint[]) AS day")
@@ -291,7 +292,7 @@ impl RollupStore for PgStores {
     async fn recount(
         &self,
         workspace_id: WorkspaceId,
-        day: Timestamp,
+        day: Day,
         is_repair: bool,
     ) -> Result<RollupCheck, StoreError> {
         let work = async |connection: &mut PgConnection| {
@@ -303,16 +304,16 @@ impl RollupStore for PgStores {
     async fn days(
         &self,
         workspace_id: Option<WorkspaceId>,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+        first: Day,
+        last: Day,
+    ) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         let work = async |connection: &mut PgConnection| {
-            recount::all_days(connection, workspace_id, (from, to)).await
+            recount::all_days(connection, workspace_id, (first, last)).await
         };
         self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 
-    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         self.within(async |connection| {
             let found = sqlx::query_as(
                 "SELECT workspace_id, day FROM rollup_recounts ORDER BY day, workspace_id LIMIT $1",

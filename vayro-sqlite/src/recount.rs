@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::day::Day;
 use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
 use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
 use vayro_core::timestamp::Timestamp;
@@ -56,20 +57,20 @@ fn click(row: &SqliteRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::E
     })
 }
 
-/// One UTC day of a workspace.
-struct Day {
+async fn count(
+    connection: &mut SqliteConnection,
     workspace_id: WorkspaceId,
-    start: i64,
-    end: i64,
-}
-
-async fn count(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+    day: Day,
+) -> Result<RollupSet, sqlx::Error> {
     let mut set = RollupSet::default();
     let mut chunk = Vec::with_capacity(CHUNK);
-    let mut rows =
-        sqlx::query(CLICKS).bind(day.workspace_id.as_uuid()).bind(day.start).bind(day.end).fetch(connection);
+    let mut rows = sqlx::query(CLICKS)
+        .bind(workspace_id.as_uuid())
+        .bind(day.start().as_micros())
+        .bind(day.end().as_micros())
+        .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        chunk.push(click(&row, day.workspace_id)?);
+        chunk.push(click(&row, workspace_id)?);
         if chunk.len() == CHUNK {
             set.count(&chunk).map_err(damaged)?;
             chunk.clear();
@@ -79,11 +80,15 @@ async fn count(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSet
     Ok(set)
 }
 
-async fn stored(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSet, sqlx::Error> {
+async fn stored(
+    connection: &mut SqliteConnection,
+    workspace_id: WorkspaceId,
+    day: Day,
+) -> Result<RollupSet, sqlx::Error> {
     let rows = sqlx::query(rollups::OF_DAY)
-        .bind(day.workspace_id.as_uuid())
-        .bind(day.start)
-        .bind(day.end)
+        .bind(workspace_id.as_uuid())
+        .bind(day.start().as_micros())
+        .bind(day.end().as_micros())
         .fetch_all(connection)
         .await?;
     let mut set = RollupSet::default();
@@ -91,7 +96,7 @@ async fn stored(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSe
         let (subject, span, start): (Uuid, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let span = RollupSpan::from_name(&span)
             .ok_or_else(|| sqlx::Error::Decode("a rollup has a span unknown to this program".into()))?;
-        let key = RollupKey::of(subject, day.workspace_id, span, instant(start)?);
+        let key = RollupKey::of(subject, workspace_id, span, instant(start)?);
         set.add(key, rollups::rollup(row, 3)?).map_err(damaged)?;
     }
     Ok(set)
@@ -99,7 +104,8 @@ async fn stored(connection: &mut SqliteConnection, day: &Day) -> Result<RollupSe
 
 async fn replace(
     connection: &mut SqliteConnection,
-    day: &Day,
+    workspace_id: WorkspaceId,
+    day: Day,
     counted: RollupSet,
 ) -> Result<(), sqlx::Error> {
     for statement in [
@@ -108,9 +114,9 @@ async fn replace(
         "DELETE FROM rollup_recounts WHERE workspace_id = ?1 AND day >= ?2 AND day < ?3",
     ] {
         sqlx::query(statement)
-            .bind(day.workspace_id.as_uuid())
-            .bind(day.start)
-            .bind(day.end)
+            .bind(workspace_id.as_uuid())
+            .bind(day.start().as_micros())
+            .bind(day.end().as_micros())
             .execute(&mut *connection)
             .await?;
     }
@@ -124,37 +130,37 @@ async fn replace(
 pub(crate) async fn recount(
     stores: &SqliteStores,
     workspace_id: WorkspaceId,
-    day: Timestamp,
+    day: Day,
     is_repair: bool,
 ) -> Result<RollupCheck, sqlx::Error> {
-    let start = RollupSpan::Day.floor(day).as_micros();
-    let day = Day { workspace_id, start, end: start + RollupSpan::Day.micros() };
     // Reading sees one state of the file throughout; the writer is the only one.
     let mut tx = if is_repair {
         stores.writer.begin_with("BEGIN IMMEDIATE").await?
     } else {
         stores.readers.begin().await?
     };
-    let counted = count(&mut tx, &day).await?;
-    let check = counted.check(&stored(&mut tx, &day).await?);
+    let counted = count(&mut tx, workspace_id, day).await?;
+    let check = counted.check(&stored(&mut tx, workspace_id, day).await?);
     if is_repair {
-        replace(&mut tx, &day, counted).await?;
+        replace(&mut tx, workspace_id, day, counted).await?;
     }
     tx.commit().await?;
     Ok(check)
 }
 
 /// Days of workspaces as the statements give them.
-fn days(rows: Vec<(Uuid, i64)>) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
-    rows.into_iter().map(|(workspace, day)| Ok((WorkspaceId::from_uuid(workspace), instant(day)?))).collect()
+fn days(rows: Vec<(Uuid, i64)>) -> Result<Vec<(WorkspaceId, Day)>, sqlx::Error> {
+    rows.into_iter()
+        .map(|(workspace, day)| Ok((WorkspaceId::from_uuid(workspace), Day::of(instant(day)?))))
+        .collect()
 }
 
 /// See [`RollupStore::days`](vayro_core::ports::RollupStore::days).
 pub(crate) async fn all_days(
     stores: &SqliteStores,
     workspace_id: Option<WorkspaceId>,
-    (from, to): (Timestamp, Timestamp),
-) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
+    (first, last): (Day, Day),
+) -> Result<Vec<(WorkspaceId, Day)>, sqlx::Error> {
     let found = sqlx::query_as(
         "SELECT workspace_id, timestamp / 86400000000 * 86400000000 AS day FROM click_events
          WHERE (?1 IS NULL OR workspace_id = ?1) AND timestamp >= ?2 AND timestamp < ?3
@@ -164,18 +170,15 @@ pub(crate) async fn all_days(
          ORDER BY 1, 2",
     )
     .bind(workspace_id.map(|id| id.as_uuid()))
-    .bind(from.as_micros())
-    .bind(to.as_micros())
+    .bind(first.start().as_micros())
+    .bind(last.end().as_micros())
     .fetch_all(&stores.readers)
     .await?;
     days(found)
 }
 
 /// See [`RollupStore::due`](vayro_core::ports::RollupStore::due).
-pub(crate) async fn due(
-    stores: &SqliteStores,
-    max: u16,
-) -> Result<Vec<(WorkspaceId, Timestamp)>, sqlx::Error> {
+pub(crate) async fn due(stores: &SqliteStores, max: u16) -> Result<Vec<(WorkspaceId, Day)>, sqlx::Error> {
     let found =
         sqlx::query_as("SELECT workspace_id, day FROM rollup_recounts ORDER BY day, workspace_id LIMIT ?1")
             .bind(max)

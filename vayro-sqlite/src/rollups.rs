@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::click::ClickRow;
+use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::{RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
 use vayro_core::rollup::{ColumnError, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
@@ -135,7 +136,7 @@ impl RollupStore for SqliteStores {
     async fn recount(
         &self,
         workspace_id: WorkspaceId,
-        day: Timestamp,
+        day: Day,
         is_repair: bool,
     ) -> Result<RollupCheck, StoreError> {
         recount::recount(self, workspace_id, day, is_repair).await.map_err(store_error)
@@ -144,13 +145,13 @@ impl RollupStore for SqliteStores {
     async fn days(
         &self,
         workspace_id: Option<WorkspaceId>,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
-        recount::all_days(self, workspace_id, (from, to)).await.map_err(store_error)
+        first: Day,
+        last: Day,
+    ) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
+        recount::all_days(self, workspace_id, (first, last)).await.map_err(store_error)
     }
 
-    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         recount::due(self, max).await.map_err(store_error)
     }
 

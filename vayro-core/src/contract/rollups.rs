@@ -9,8 +9,9 @@ use rand::{Rng as _, SeedableRng as _};
 use super::stores::{Owner, Stores, at, click, join_all};
 use crate::analytics::{BucketSize, ClickScope, Dimension, bucket_edges, time_zone};
 use crate::click::{ClickClass, ClickRow};
+use crate::day::Day;
 use crate::link::Link;
-use crate::rollup::{RollupCheck, RollupSpan};
+use crate::rollup::RollupCheck;
 use crate::timestamp::Timestamp;
 
 /// Generates one test per rule; `$fixture` is a future of a value with a field `stores`.
@@ -95,8 +96,8 @@ async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Times
     }
 }
 
-async fn recount(stores: &Stores, owner: &Owner, day: Timestamp, is_repair: bool) -> RollupCheck {
-    stores.rollups.recount(owner.workspace_id, day, is_repair).await.expect("the database answers")
+async fn recount(stores: &Stores, owner: &Owner, at: Timestamp, is_repair: bool) -> RollupCheck {
+    stores.rollups.recount(owner.workspace_id, Day::of(at), is_repair).await.expect("the database answers")
 }
 
 async fn write(stores: &Stores, rows: &[ClickRow]) {
@@ -223,7 +224,7 @@ pub async fn a_recount_beside_a_writer_loses_nothing(stores: &Stores) {
         let rows: Vec<ClickRow> = (0..50).map(|n| click(&link, at(round * 100 + n))).collect();
         let writing = Box::pin(async { while stores.clicks.write(&rows).await.is_err() {} });
         let recounting = Box::pin(async {
-            while stores.rollups.recount(owner.workspace_id, at(0), true).await.is_err() {}
+            while stores.rollups.recount(owner.workspace_id, Day::of(at(0)), true).await.is_err() {}
         });
         let both: [std::pin::Pin<Box<dyn Future<Output = ()> + Send>>; 2] = [writing, recounting];
         join_all(both).await;
@@ -238,15 +239,15 @@ pub async fn days_are_those_with_clicks(stores: &Stores) {
     let other = stores.owner("bob").await;
     let theirs = stores.link(&other, "theirs").await;
     write(stores, &[click(&link, at(0)), click(&link, at(2 * DAY)), click(&theirs, at(DAY))]).await;
-    let (from, to) = (at(-5 * DAY), at(5 * DAY));
-    let day = |days: i64| RollupSpan::Day.floor(at(days * DAY));
+    let day = |days: i64| Day::of(at(days * DAY));
+    let (from, to) = (day(-5), day(5));
     let mine = [(owner.workspace_id, day(0)), (owner.workspace_id, day(2))];
     let found = stores.rollups.days(Some(owner.workspace_id), from, to).await;
     assert_eq!(found.expect("the database answers"), mine);
     let all = stores.rollups.days(None, from, to).await.expect("the database answers");
     assert_eq!(all.len(), 3);
     assert!(all.contains(&(other.workspace_id, day(1))));
-    let none = stores.rollups.days(None, at(DAY * 3), to).await.expect("the database answers");
+    let none = stores.rollups.days(None, day(3), to).await.expect("the database answers");
     assert_eq!(none, []);
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::analytics::{Breakdown, ClickCount, ClickScope, Dimension};
+use crate::day::Day;
 use crate::ids::WorkspaceId;
 use crate::rollup::{RollupCheck, RollupSpan, Subject};
 use crate::timestamp::Timestamp;
@@ -92,21 +93,21 @@ pub trait RollupStore: Send + Sync {
     async fn recount(
         &self,
         workspace_id: WorkspaceId,
-        day: Timestamp,
+        day: Day,
         is_repair: bool,
     ) -> Result<RollupCheck, StoreError>;
 
-    /// Returns the UTC days from `from` to before `to` on which workspaces have clicks or rollups, sorted,
-    /// those of one workspace if it is named.
+    /// Returns the UTC days from `first` to `last`, both included, on which workspaces have clicks or
+    /// rollups, sorted, those of one workspace if it is named.
     async fn days(
         &self,
         workspace_id: Option<WorkspaceId>,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError>;
+        first: Day,
+        last: Day,
+    ) -> Result<Vec<(WorkspaceId, Day)>, StoreError>;
 
     /// Returns days that are due to be counted again, because clicks were removed, at most `max`.
-    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError>;
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError>;
 
     /// Returns the visits of `scope`, which has no filters, counted from raw clicks. For spans of an hour or
     /// less.

@@ -17,6 +17,7 @@ use vayro_core::account::{NewSession, Session, User};
 use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::change::ChangeContext;
 use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
+use vayro_core::day::Day;
 use vayro_core::idempotency::{Claim, ClaimOutcome, KeptAnswer};
 use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
@@ -323,7 +324,7 @@ impl ClickStore for FakeClicks {
 /// Rollups, of which a worker only recounts days that are due.
 #[derive(Default)]
 pub(crate) struct FakeRollups {
-    pub(crate) due: Mutex<Vec<(WorkspaceId, Timestamp)>>,
+    pub(crate) due: Mutex<Vec<(WorkspaceId, Day)>>,
 }
 
 #[async_trait]
@@ -347,7 +348,7 @@ impl RollupStore for FakeRollups {
     async fn recount(
         &self,
         workspace_id: WorkspaceId,
-        day: Timestamp,
+        day: Day,
         is_repair: bool,
     ) -> Result<RollupCheck, StoreError> {
         assert!(is_repair, "what is due is known to be wrong");
@@ -358,13 +359,13 @@ impl RollupStore for FakeRollups {
     async fn days(
         &self,
         _workspace_id: Option<WorkspaceId>,
-        _from: Timestamp,
-        _to: Timestamp,
-    ) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+        _first: Day,
+        _last: Day,
+    ) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         unimplemented!("workers recount what is due")
     }
 
-    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Timestamp)>, StoreError> {
+    async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         Ok(self.due.lock().iter().take(usize::from(max)).copied().collect())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 
 use super::doubles::{Scene, epoch, until};
@@ -31,7 +32,7 @@ async fn old_data_is_removed_after_its_time() {
     let scene = Scene::new();
     scene.accounts.purgeable.store(250, Ordering::SeqCst);
     scene.accounts.expired_keys.store(1500, Ordering::SeqCst);
-    let day = |number: u128| (WorkspaceId::from_uuid(uuid::Uuid::from_u128(number)), epoch());
+    let day = |number: u128| (WorkspaceId::from_uuid(uuid::Uuid::from_u128(number)), Day::of(epoch()));
     *scene.rollups.due.lock() = (0..250).map(day).collect();
     let worker = scene.start().await;
     until("days are counted again", || scene.rollups.due.lock().is_empty()).await;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::recount::{DaysArgs, json, recount, sum, table};
+use super::recount::{DaysArgs, Found, recount};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::{Ui, text};
@@ -19,19 +19,12 @@ pub struct RebuildArgs {
 
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: RebuildArgs) -> Result<(), CommandError> {
-    let days = recount(ui, context, &args.days, true).await?;
-    let found = sum(&days);
-    if ui.is_json() {
-        ui.json(&serde_json::json!({ "different": found.different, "days": json(&days) }))?;
-    } else if found.different > 0 {
-        let table = ui.render(&table(&days));
-        ui.write(&table)?;
-    }
+    let Found { days, sum } = recount(ui, context, &args.days, true).await?;
     ui.note(&format!(
         "Counted {} again, {} of {} rollups were different",
-        text::plural(days.len(), "day"),
-        found.different,
-        found.rollups
+        text::plural(days, "day"),
+        sum.different,
+        sum.rollups
     ));
     Ok(())
 }

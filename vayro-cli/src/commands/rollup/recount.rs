@@ -1,12 +1,13 @@
 //! Counting days again, one after the other.
 
+use std::time::Duration;
+
 use clap::Args;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use vayro_backends::{Backends, Roles, SchemaState};
+use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::StoreError;
-use vayro_core::rollup::{RollupCheck, RollupSpan};
+use vayro_core::rollup::RollupCheck;
 use vayro_core::timestamp::Timestamp;
 
 use crate::context::Context;
@@ -15,19 +16,16 @@ use crate::server::config::{CommonSettings, ConfigArgs, checked, connect};
 use crate::ui::Ui;
 use crate::ui::table::{Column, Table, Value};
 
-/// A day after all clicks that the calendar still has everywhere.
-const LAST_DAY: Date = Date::constant(9999, 12, 30);
-
 /// Which days.
 #[derive(Debug, Args)]
 pub(super) struct DaysArgs {
     /// First UTC day [default: the first one with clicks]
     #[arg(long, value_name = "DATE")]
-    from: Option<Date>,
+    from: Option<Day>,
 
     /// Last UTC day [default: the last one with clicks]
     #[arg(long, value_name = "DATE")]
-    to: Option<Date>,
+    to: Option<Day>,
 
     /// Only this workspace
     #[arg(long, value_name = "ID")]
@@ -38,74 +36,75 @@ pub(super) struct DaysArgs {
 }
 
 /// One day of a workspace with what was found.
-pub(super) struct Day {
-    /// The workspace.
-    pub(super) workspace_id: WorkspaceId,
-    /// Where the day begins.
-    pub(super) start: Timestamp,
-    /// What was found.
-    pub(super) check: RollupCheck,
+struct CheckedDay {
+    workspace_id: WorkspaceId,
+    day: Day,
+    check: RollupCheck,
 }
 
-impl Day {
-    /// Returns the day as `2026-05-10`.
-    pub(super) fn date(&self) -> String {
-        self.start.to_jiff().to_zoned(TimeZone::UTC).date().to_string()
-    }
-}
-
-fn start_of(date: Date) -> Result<Timestamp, CommandError> {
-    let start = date
-        .to_zoned(TimeZone::UTC)
-        .map_err(|error| CommandError::failed(format!("`{date}` is no day to look for")).caused_by(error))?;
-    Ok(Timestamp::from(start.timestamp()))
+/// What was found on all days.
+pub(super) struct Found {
+    /// How many days of workspaces were counted.
+    pub(super) days: usize,
+    /// The sum over all of them.
+    pub(super) sum: RollupCheck,
 }
 
 fn failed(error: StoreError) -> CommandError {
     CommandError::failed("the clicks cannot be counted").caused_by(error)
 }
 
-/// Counts the days again; with `is_repair` their rollups are replaced.
+/// Counts the days again and prints those that differ; with `is_repair` their rollups are replaced.
 pub(super) async fn recount(
     ui: &mut Ui,
     context: &Context,
     args: &DaysArgs,
     is_repair: bool,
-) -> Result<Vec<Day>, CommandError> {
+) -> Result<Found, CommandError> {
     let settings = checked(&args.config.layers(context, &[])?, CommonSettings::read)?;
-    let from = args.from.map(start_of).transpose()?.unwrap_or(Timestamp::EPOCH);
-    let to = args.to.map(|date| date.saturating_add(jiff::Span::new().days(1)));
-    let to = start_of(to.unwrap_or(LAST_DAY))?;
     let backends = connect(&settings.backend, Roles::TOOLS).await?;
-    let days = count(ui, &backends, args.workspace, (from, to), is_repair).await;
+    let days = count(ui, &backends, args, is_repair).await;
     backends.close().await;
-    days
+    let days = days?;
+    let sum = days.iter().fold(RollupCheck::default(), |sum, day| RollupCheck {
+        clicks: sum.clicks + day.check.clicks,
+        rollups: sum.rollups + day.check.rollups,
+        different: sum.different + day.check.different,
+    });
+    if ui.is_json() {
+        ui.json(&serde_json::json!({ "different": sum.different, "days": json(&days) }))?;
+    } else if sum.different > 0 {
+        let table = ui.render(&table(&days));
+        ui.write(&table)?;
+    }
+    Ok(Found { days: days.len(), sum })
 }
 
 async fn count(
-    ui: &mut Ui,
+    ui: &Ui,
     backends: &Backends,
-    workspace_id: Option<WorkspaceId>,
-    (from, to): (Timestamp, Timestamp),
+    args: &DaysArgs,
     is_repair: bool,
-) -> Result<Vec<Day>, CommandError> {
+) -> Result<Vec<CheckedDay>, CommandError> {
     if backends.schema_state().await.map_err(failed)? != SchemaState::Current {
         return Err(CommandError::failed("the database has not the schema of this release")
             .hint("run `vayro migrate`, or use the release that the database belongs to"));
     }
-    let days = backends.rollups.days(workspace_id, from, to).await.map_err(failed)?;
+    let first = args.from.unwrap_or(Day::of(Timestamp::EPOCH));
+    let last = args.to.unwrap_or(Day::of(Timestamp::EPOCH.plus(Duration::MAX)));
+    let days = backends.rollups.days(args.workspace, first, last).await.map_err(failed)?;
     let progress = ui.progress("Counting", Some(days.len() as u64));
     let mut checked = Vec::with_capacity(days.len());
     for (workspace_id, day) in days {
         let check = backends.rollups.recount(workspace_id, day, is_repair).await.map_err(failed)?;
-        checked.push(Day { workspace_id, start: RollupSpan::Day.floor(day), check });
+        checked.push(CheckedDay { workspace_id, day, check });
         progress.advance(1);
     }
     Ok(checked)
 }
 
 /// Returns the days that differed as a table.
-pub(super) fn table(days: &[Day]) -> Table {
+fn table(days: &[CheckedDay]) -> Table {
     let mut table = Table::new([
         Column::left("DAY"),
         Column::left("WORKSPACE"),
@@ -113,37 +112,28 @@ pub(super) fn table(days: &[Day]) -> Table {
         Column::right("ROLLUPS"),
         Column::right("DIFFERENT"),
     ]);
-    for day in days.iter().filter(|day| day.check.different > 0) {
+    for CheckedDay { workspace_id, day, check } in days.iter().filter(|day| day.check.different > 0) {
         table.push([
-            Value::text(day.date()),
-            Value::text(day.workspace_id.as_uuid().to_string()),
-            Value::count(day.check.clicks),
-            Value::count(day.check.rollups),
-            Value::count(day.check.different),
+            Value::text(day.to_string()),
+            Value::text(workspace_id.as_uuid().to_string()),
+            Value::count(check.clicks),
+            Value::count(check.rollups),
+            Value::count(check.different),
         ]);
     }
     table
 }
 
 /// Returns the days as stable JSON.
-pub(super) fn json(days: &[Day]) -> serde_json::Value {
-    let day = |day: &Day| {
+fn json(days: &[CheckedDay]) -> serde_json::Value {
+    let day = |CheckedDay { workspace_id, day, check }: &CheckedDay| {
         serde_json::json!({
-            "day": day.date(),
-            "workspace_id": day.workspace_id.as_uuid(),
-            "clicks": day.check.clicks,
-            "rollups": day.check.rollups,
-            "different": day.check.different,
+            "day": day,
+            "workspace_id": workspace_id,
+            "clicks": check.clicks,
+            "rollups": check.rollups,
+            "different": check.different,
         })
     };
     days.iter().map(day).collect()
-}
-
-/// Returns the sum over all days.
-pub(super) fn sum(days: &[Day]) -> RollupCheck {
-    days.iter().fold(RollupCheck::default(), |sum, day| RollupCheck {
-        clicks: sum.clicks + day.check.clicks,
-        rollups: sum.rollups + day.check.rollups,
-        different: sum.different + day.check.different,
-    })
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::recount::{DaysArgs, json, recount, sum, table};
+use super::recount::{DaysArgs, Found, recount};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::{Ui, text};
@@ -19,23 +19,16 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: VerifyArgs) -> Result<(), CommandError> {
-    let days = recount(ui, context, &args.days, false).await?;
-    let found = sum(&days);
-    if ui.is_json() {
-        ui.json(&serde_json::json!({ "different": found.different, "days": json(&days) }))?;
-    } else if found.different > 0 {
-        let table = ui.render(&table(&days));
-        ui.write(&table)?;
-    }
+    let Found { days, sum } = recount(ui, context, &args.days, false).await?;
     let counted = format!(
         "{} on {}",
-        text::plural(usize::try_from(found.clicks).unwrap_or(usize::MAX), "click"),
-        text::plural(days.len(), "day")
+        text::plural(usize::try_from(sum.clicks).unwrap_or(usize::MAX), "click"),
+        text::plural(days, "day")
     );
-    if found.different > 0 {
-        let different = format!("{} of {} rollups differ from {counted}", found.different, found.rollups);
+    if sum.different > 0 {
+        let different = format!("{} of {} rollups differ from {counted}", sum.different, sum.rollups);
         return Err(CommandError::failed(different).hint("`vayro rollup rebuild` makes them anew"));
     }
-    ui.note(&format!("All {} rollups say what {counted} say", found.rollups));
+    ui.note(&format!("All {} rollups say what {counted} say", sum.rollups));
     Ok(())
 }
