@@ -15,9 +15,7 @@ use vayro_core::click::ClickRow;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::{RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
-use vayro_core::rollup::{
-    ColumnError, Gain, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, RollupSpan, gains,
-};
+use vayro_core::rollup::{ColumnError, Gain, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
 use vayro_core::timestamp::Timestamp;
 
 use crate::analytics::push_scope;
