@@ -24,10 +24,11 @@ use crate::error::{internal, store_error};
 use crate::instant::Instant;
 use crate::recount;
 
-/// The byte columns in the order in which they are bound: quarters, visitors, [`Dimension::ALL`].
+/// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
+/// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
          utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
@@ -36,7 +37,7 @@ macro_rules! byte_columns {
 const RECOUNT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How many byte columns there are.
-const BYTE_COLUMNS: usize = 2 + Dimension::ALL.len();
+const BYTE_COLUMNS: usize = 3 + Dimension::ALL.len();
 
 /// Finds those of the named rollups that are there.
 const FIND: &str = concat!(
@@ -63,13 +64,13 @@ const INSERT_BATCH: usize = 1_000;
 const REPLACE: &str = concat!(
     "INSERT INTO click_rollups (slot, subject_id, span, start, workspace_id, ",
     byte_columns!(),
-    ") SELECT $22, new.* FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::bytea[],
+    ") SELECT $23, new.* FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::bytea[],
           $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[],
           $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[],
-          $20::bytea[], $21::bytea[]) AS new
+          $20::bytea[], $21::bytea[], $22::bytea[]) AS new
       ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
     byte_columns!(),
-    ") = ROW (excluded.quarters, excluded.visitors, excluded.country, excluded.region, excluded.city,
+    ") = ROW (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region, excluded.city,
           excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer, excluded.link,
           excluded.trigger, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
           excluded.utm_term, excluded.utm_content)"
@@ -77,10 +78,14 @@ const REPLACE: &str = concat!(
 
 /// Reads the byte columns from the one numbered `first` on.
 pub(crate) fn rollup(row: &PgRow, first: usize) -> Result<Rollup, sqlx::Error> {
-    let mut rollup =
-        Rollup { quarters: row.try_get(first)?, visitors: row.try_get(first + 1)?, ..Rollup::default() };
+    let mut rollup = Rollup {
+        quarters: row.try_get(first)?,
+        visitors: row.try_get(first + 1)?,
+        day_visitors: row.try_get(first + 2)?,
+        ..Rollup::default()
+    };
     for (number, column) in rollup.values.iter_mut().enumerate() {
-        *column = row.try_get(first + 2 + number)?;
+        *column = row.try_get(first + 3 + number)?;
     }
     Ok(rollup)
 }
@@ -105,7 +110,8 @@ impl Columns {
 
     fn push(&mut self, key: &RollupKey, rollup: Rollup) {
         self.push_key(key);
-        let columns = [rollup.quarters, rollup.visitors].into_iter().chain(rollup.values);
+        let first = [rollup.quarters, rollup.visitors, rollup.day_visitors];
+        let columns = first.into_iter().chain(rollup.values);
         for (list, column) in self.bytes.iter_mut().zip(columns) {
             list.push(column);
         }
@@ -257,15 +263,24 @@ fn push_range(query: &mut QueryBuilder<sqlx::Postgres>, range: &RollupRange) {
 
 #[async_trait]
 impl RollupStore for PgStores {
-    async fn counts(&self, range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT start, quarters, visitors");
+    async fn counts(
+        &self,
+        range: &RollupRange,
+        hourly: &[Timestamp],
+    ) -> Result<Vec<RollupCounts>, StoreError> {
+        let mut query =
+            QueryBuilder::new("SELECT start, quarters, CASE WHEN day_visitors = '' OR start = ANY(");
+        query.push_bind(hourly.iter().copied().map(Instant).collect::<Vec<_>>());
+        query.push(") THEN visitors ELSE '' END, day_visitors");
         push_range(&mut query, range);
         self.within(async |connection| {
-            let rows: Vec<(Instant, Vec<u8>, Vec<u8>)> = query.build_query_as().fetch_all(connection).await?;
-            let counts = |(start, quarters, visitors): (Instant, _, _)| RollupCounts {
+            let rows: Vec<(Instant, Vec<u8>, Vec<u8>, Vec<u8>)> =
+                query.build_query_as().fetch_all(connection).await?;
+            let counts = |(start, quarters, visitors, day_visitors): (Instant, _, _, _)| RollupCounts {
                 start: start.0,
                 quarters,
                 visitors,
+                day_visitors,
             };
             Ok(rows.into_iter().map(counts).collect())
         })

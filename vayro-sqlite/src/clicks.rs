@@ -73,7 +73,7 @@ fn check(row: &ClickRow) -> Result<(), BadClick> {
 }
 
 /// Cuts a batch into pieces of the sizes of [`PIECES`].
-fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+pub(crate) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = PIECES.into_iter().find(|size| *size <= items.len())?;
         let (piece, rest) = items.split_at(size);

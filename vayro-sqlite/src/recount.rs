@@ -120,10 +120,7 @@ async fn replace(
             .execute(&mut *connection)
             .await?;
     }
-    for (key, rollup) in counted.into_rollups() {
-        rollups::replace(connection, &key, rollup).await?;
-    }
-    Ok(())
+    rollups::replace(connection, &counted.into_rollups().into_iter().collect::<Vec<_>>()).await
 }
 
 /// See [`RollupStore::recount`](vayro_core::ports::RollupStore::recount).

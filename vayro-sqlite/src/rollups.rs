@@ -8,32 +8,32 @@ use vayro_core::click::ClickRow;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::{RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
-use vayro_core::rollup::{ColumnError, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
+use vayro_core::rollup::{ColumnError, Gain, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
 use vayro_core::timestamp::Timestamp;
 
 use crate::analytics::{push_scope, push_time};
+use crate::clicks::pieces;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
 use crate::recount;
 
-/// The byte columns in the order in which they are bound: quarters, visitors, [`Dimension::ALL`].
+/// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
+/// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
          utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 
-const FIND: &str = concat!(
-    "SELECT ",
+/// What a rollup that is there becomes.
+const UPDATE: &str = concat!(
+    " ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
     byte_columns!(),
-    " FROM click_rollups WHERE subject_id = ? AND span = ? AND start = ? AND slot = 0"
-);
-
-const REPLACE: &str = concat!(
-    "INSERT OR REPLACE INTO click_rollups (subject_id, span, start, slot, workspace_id, ",
-    byte_columns!(),
-    ") VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ") = (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region,
+          excluded.city, excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer,
+          excluded.link, excluded.trigger, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
+          excluded.utm_term, excluded.utm_content)"
 );
 
 /// Every rollup of a workspace and its links that begins on a day.
@@ -46,46 +46,89 @@ pub(crate) const OF_DAY: &str = concat!(
 
 /// Adds what new rows gain each link and workspace; the transaction holds the file's only write lock.
 pub(crate) async fn add(connection: &mut SqliteConnection, rows: &[&ClickRow]) -> Result<(), sqlx::Error> {
-    for (key, gain) in gains(rows.iter().copied()) {
-        let subject = key.subject.as_uuid();
-        let found = sqlx::query(FIND)
-            .bind(subject)
-            .bind(key.span.as_str())
-            .bind(key.start.as_micros())
-            .fetch_optional(&mut *connection)
-            .await?;
-        let mut sum = found.map(|row| rollup(&row, 0)).transpose()?.unwrap_or_default();
-        sum.add(&gain).map_err(damaged)?;
-        replace(connection, &key, sum).await?;
+    let gains: Vec<(RollupKey, Gain<'_>)> = gains(rows.iter().copied()).into_iter().collect();
+    for piece in pieces(&gains) {
+        let mut sums = find(connection, piece).await?;
+        for ((_, gain), sum) in piece.iter().zip(&mut sums) {
+            sum.add(gain).map_err(damaged)?;
+        }
+        let keys = piece.iter().map(|(key, _)| *key);
+        replace(connection, &keys.zip(sums).collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
 
-/// Stores a rollup in place of what is there.
+/// Returns what is stored under each key, in the order of the keys; empty where nothing is.
+async fn find(
+    connection: &mut SqliteConnection,
+    wanted: &[(RollupKey, Gain<'_>)],
+) -> Result<Vec<Rollup>, sqlx::Error> {
+    let mut query = QueryBuilder::new("WITH wanted (number, subject_id, span, start) AS (");
+    query.push_values((0_i64..).zip(wanted), |mut values, (number, (key, _))| {
+        values.push_bind(number);
+        values.push_bind(key.subject.as_uuid());
+        values.push_bind(key.span.as_str());
+        values.push_bind(key.start.as_micros());
+    });
+    query.push(concat!(
+        ") SELECT wanted.number, ",
+        byte_columns!(),
+        // A cross join is done in the order it is written in.
+        " FROM wanted CROSS JOIN click_rollups AS stored
+          WHERE stored.subject_id = wanted.subject_id AND stored.span = wanted.span
+              AND stored.start = wanted.start AND stored.slot = 0"
+    ));
+    let rows: Vec<SqliteRow> = query.build().fetch_all(connection).await?;
+    let mut found = vec![Rollup::default(); wanted.len()];
+    for row in &rows {
+        let number: i64 = row.try_get(0)?;
+        if let Some(place) = usize::try_from(number).ok().and_then(|number| found.get_mut(number)) {
+            *place = rollup(row, 1)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Stores rollups in place of what is there.
 pub(crate) async fn replace(
     connection: &mut SqliteConnection,
-    key: &RollupKey,
-    rollup: Rollup,
+    rollups: &[(RollupKey, Rollup)],
 ) -> Result<(), sqlx::Error> {
-    let mut replace = sqlx::query(REPLACE)
-        .bind(key.subject.as_uuid())
-        .bind(key.span.as_str())
-        .bind(key.start.as_micros())
-        .bind(key.workspace_id.as_uuid())
-        .bind(rollup.quarters)
-        .bind(rollup.visitors);
-    for column in rollup.values {
-        replace = replace.bind(column);
+    for piece in pieces(rollups) {
+        let mut query = QueryBuilder::new(concat!(
+            "INSERT INTO click_rollups (subject_id, span, start, slot, workspace_id, ",
+            byte_columns!(),
+            ") "
+        ));
+        query.push_values(piece, |mut values, (key, rollup)| {
+            values.push_bind(key.subject.as_uuid());
+            values.push_bind(key.span.as_str());
+            values.push_bind(key.start.as_micros());
+            values.push_bind(0_i64);
+            values.push_bind(key.workspace_id.as_uuid());
+            for column in [&rollup.quarters, &rollup.visitors, &rollup.day_visitors] {
+                values.push_bind(column.as_slice());
+            }
+            for column in &rollup.values {
+                values.push_bind(column.as_slice());
+            }
+        });
+        query.push(UPDATE);
+        query.build().execute(&mut *connection).await?;
     }
-    replace.execute(connection).await.map(drop)
+    Ok(())
 }
 
 /// Reads the byte columns from the one numbered `first` on.
 pub(crate) fn rollup(row: &SqliteRow, first: usize) -> Result<Rollup, sqlx::Error> {
-    let mut rollup =
-        Rollup { quarters: row.try_get(first)?, visitors: row.try_get(first + 1)?, ..Rollup::default() };
+    let mut rollup = Rollup {
+        quarters: row.try_get(first)?,
+        visitors: row.try_get(first + 1)?,
+        day_visitors: row.try_get(first + 2)?,
+        ..Rollup::default()
+    };
     for (number, column) in rollup.values.iter_mut().enumerate() {
-        *column = row.try_get(first + 2 + number)?;
+        *column = row.try_get(first + 3 + number)?;
     }
     Ok(rollup)
 }
@@ -106,16 +149,25 @@ fn push_range(query: &mut QueryBuilder<Sqlite>, range: &RollupRange) {
 
 #[async_trait]
 impl RollupStore for SqliteStores {
-    async fn counts(&self, range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT start, quarters, visitors");
+    async fn counts(
+        &self,
+        range: &RollupRange,
+        hourly: &[Timestamp],
+    ) -> Result<Vec<RollupCounts>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT start, quarters, CASE WHEN day_visitors = x''");
+        // There may be more instants than a statement has places for values.
+        query.push(" OR start IN (SELECT value FROM json_each(");
+        let hourly: Vec<i64> = hourly.iter().map(|at| at.as_micros()).collect();
+        query.push_bind(sqlx::types::Json(hourly));
+        query.push(")) THEN visitors ELSE x'' END AS visitors, day_visitors");
         push_range(&mut query, range);
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> =
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>, Vec<u8>)> =
             query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
         rows.into_iter()
-            .map(|(start, quarters, visitors)| {
+            .map(|(start, quarters, visitors, day_visitors)| {
                 let start = Timestamp::from_micros(start);
                 let start = start.ok_or_else(|| internal("a rollup lies outside all time"))?;
-                Ok(RollupCounts { start, quarters, visitors })
+                Ok(RollupCounts { start, quarters, visitors, day_visitors })
             })
             .collect()
     }

@@ -9,11 +9,15 @@
     reason = "figures are far below 2^52 and never negative"
 )]
 
+pub mod analytics;
+pub mod clicks;
 pub mod cpu;
 pub mod edge;
+pub mod freshness;
 pub mod metrics;
 pub mod pipeline;
 pub mod report;
+pub mod rows;
 
 /// The middle value; of two middle values the lower.
 ///
@@ -24,6 +28,41 @@ pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[(sorted.len() - 1) / 2]
+}
+
+/// The value below which a share of the values lies; 1.0 gives the greatest.
+///
+/// # Panics
+///
+/// When there are none.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[place.clamp(1, sorted.len()) - 1]
+}
+
+/// Asks `condition` every `pause` until it gives a value.
+///
+/// # Panics
+///
+/// When `limit` has passed without one; the message names `what`.
+pub async fn wait_for<T>(
+    what: &str,
+    limit: std::time::Duration,
+    pause: std::time::Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let found = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    };
+    let found = tokio::time::timeout(limit, found).await;
+    found.unwrap_or_else(|_| panic!("{what} did not come within {limit:?}"))
 }
 
 /// Folder of the executables under test.

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::wait;
@@ -105,18 +103,13 @@ pub async fn insert_links(database: &str, count: u32) {
     connection.execute(sqlx::AssertSqlSafe(statements)).await.expect("links can be inserted");
 }
 
-async fn redis_connection(url: &str) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(url).expect("the address is one of Redis");
-    client.get_multiplexed_async_connection().await.expect("Redis answers")
-}
-
 /// Throws the click stream away.
 ///
 /// # Panics
 ///
 /// When Redis refuses.
 pub async fn clear_clicks(url: &str) {
-    let mut connection = redis_connection(url).await;
+    let mut connection = crate::redis::connection(url).await;
     let _: i64 =
         redis::cmd("DEL").arg("stream:clicks").query_async(&mut connection).await.expect("keys can go");
 }
@@ -127,7 +120,7 @@ pub async fn clear_clicks(url: &str) {
 ///
 /// When it keeps growing.
 pub async fn settled_clicks(url: &str) -> u64 {
-    let mut connection = redis_connection(url).await;
+    let mut connection = crate::redis::connection(url).await;
     let mut last = (u64::MAX, 0);
     wait::until("the end of the click stream", Duration::from_secs(60), async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -138,68 +131,13 @@ pub async fn settled_clicks(url: &str) -> u64 {
     .await
 }
 
-/// Pushes `count` clicks of real user agents and random addresses on `links` links into the stream.
-///
-/// # Panics
-///
-/// When Redis refuses.
-pub async fn push_clicks(url: &str, count: u32, links: u32) {
-    let agents = user_agents();
-    let total: f64 = agents.iter().map(|agent| agent.weight).sum();
-    let mut rng = StdRng::seed_from_u64(11);
-    let mut pick = move || {
-        let mut left = rng.random_range(0.0..total);
-        let index = agents.iter().position(|agent| {
-            left -= agent.weight;
-            left <= 0.0
-        });
-        let agent = agents[index.unwrap_or(0)].text.clone();
-        let ip = std::net::Ipv4Addr::from(rng.random_range(0x0100_0000_u32..0xDF00_0000));
-        // The lesser of two makes low numbers popular.
-        let link = rng.random_range(0..links).min(rng.random_range(0..links));
-        (agent, ip, link, rng.random::<[u8; 10]>())
-    };
-    let mut connection = redis_connection(url).await;
-    let start = now_millis() - 3_600_000;
-    for chunk in 0..count.div_ceil(1_000) {
-        let mut pipe = redis::pipe();
-        for number in chunk * 1_000..count.min((chunk + 1) * 1_000) {
-            let (agent, ip, link, random) = pick();
-            let millis = start + u64::from(number) * 10;
-            let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-            let timestamp = iso_time(millis);
-            pipe.cmd("XADD")
-                .arg("stream:clicks")
-                .arg("*")
-                .arg("id")
-                .arg(id.to_string())
-                .arg("link_id")
-                .arg(link_id(link))
-                .arg("timestamp")
-                .arg(timestamp)
-                .arg("ip")
-                .arg(ip.to_string())
-                .arg("user_agent")
-                .arg(agent)
-                .arg("referer")
-                .arg("https://news.example.com/2026/11/an-article-with-a-link")
-                .arg("workspace_id")
-                .arg(WORKSPACE)
-                .arg("language")
-                .arg("de-DE,de;q=0.9,en;q=0.7")
-                .ignore();
-        }
-        let (): () = pipe.query_async(&mut connection).await.expect("Redis takes clicks");
-    }
-}
-
 /// Pushes `count` clicks on one link into the stream, now.
 ///
 /// # Panics
 ///
 /// When Redis refuses.
 pub async fn push_clicks_of(url: &str, link: &str, workspace: &str, count: u32) {
-    let mut connection = redis_connection(url).await;
+    let mut connection = crate::redis::connection(url).await;
     let mut pipe = redis::pipe();
     let millis = now_millis();
     for _ in 0..count {

@@ -121,6 +121,15 @@ fn bin_dir() -> PathBuf {
 }
 
 impl PostgresServer {
+    /// Returns the process id of the server, whose children serve the sessions.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// Starts the server again on the same port and data, killing it first if it runs.
     ///
     /// # Panics

@@ -43,6 +43,31 @@ pub async fn database() -> TestRedis {
     TestRedis { url }
 }
 
+/// Connects to a server.
+///
+/// # Panics
+///
+/// When nobody answers there.
+pub async fn connection(url: &str) -> ::redis::aio::MultiplexedConnection {
+    let client = ::redis::Client::open(url).expect("the address is one of Redis");
+    client.get_multiplexed_async_connection().await.expect("Redis answers")
+}
+
+/// Returns how many bytes the server holds.
+///
+/// # Panics
+///
+/// When it does not say.
+pub async fn memory(url: &str) -> f64 {
+    let info: String = ::redis::cmd("INFO")
+        .arg("memory")
+        .query_async(&mut connection(url).await)
+        .await
+        .expect("Redis tells about its memory");
+    let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number of bytes")
+}
+
 /// A Redis process of one's own, with an append-only file that survives a restart.
 #[derive(Debug)]
 pub struct RedisServer {

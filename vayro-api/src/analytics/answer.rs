@@ -126,7 +126,7 @@ pub(crate) struct RowLinkView {
 pub(super) async fn answer(question: Question, state: &ApiState) -> Result<AnalyticsView, Problem> {
     let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max } = question;
     let store = &*state.ports.analytics;
-    let (totals, counts) = futures::try_join!(store.totals(&scope), store.series(&scope, &edges))?;
+    let (totals, counts) = store.overview(&scope, &edges).await?;
     let series = edges
         .iter()
         .zip(counts)

@@ -30,6 +30,7 @@ macro_rules! rollup_store_contract {
                 a_purged_link_leaves_the_workspace_once_its_days_are_recounted,
                 a_recount_finds_nothing_wrong_with_what_writers_left,
                 a_recount_beside_a_writer_loses_nothing,
+                many_visitors_of_a_day_are_counted_once,
                 days_are_those_with_clicks,
                 other_workspaces_rollups_are_out_of_reach,
             ]
@@ -89,6 +90,8 @@ async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Times
     let clicks =
         |series: &[crate::analytics::ClickCount]| series.iter().map(|c| c.clicks).collect::<Vec<_>>();
     assert_eq!(clicks(&found), clicks(&series), "{scope:?} {edges:?}");
+    let overview = rolled_up.overview(scope, edges).await.expect("the database answers");
+    assert_eq!(overview, (totals, found), "{scope:?} {edges:?}");
     for dimension in [Dimension::Country, Dimension::Browser, Dimension::Referrer, Dimension::Link] {
         let expected = rows.breakdown(scope, dimension, 2).await.expect("the database answers");
         let found = rolled_up.breakdown(scope, dimension, 2).await.expect("the database answers");
@@ -231,6 +234,43 @@ pub async fn a_recount_beside_a_writer_loses_nothing(stores: &Stores) {
     }
     let check = recount(stores, &owner, at(0), false).await;
     assert_eq!((check.clicks, check.different), (400, 0));
+}
+
+/// Whoever comes in several hours of a day is one visitor of that day, however many there are.
+pub async fn many_visitors_of_a_day_are_counted_once(stores: &Stores) {
+    const VISITORS: i64 = 2_000;
+    let (owner, link) = cast(stores).await;
+    let visit = |hour: i64, visitor: i64| ClickRow {
+        visitor_id: Some(visitor.wrapping_mul(0x1E37_79B9_7F4A_7C15)),
+        ..click(&link, at(hour * 3_600 + visitor))
+    };
+    let is_about = |visitors: i64, expected: i64| (visitors - expected).abs() * 100 <= 7 * expected;
+    for hour in [-3, -2, 1] {
+        let rows: Vec<ClickRow> = (0..VISITORS).map(|visitor| visit(hour, visitor)).collect();
+        write(stores, &rows).await;
+    }
+    // Those of the last hour are others, and come after the day was put together.
+    let rows: Vec<ClickRow> = (VISITORS..VISITORS + VISITORS / 2).map(|visitor| visit(1, visitor)).collect();
+    write(stores, &rows).await;
+
+    let day = Day::of(at(0));
+    let scope = scope(&owner, Some(&link), day.start(), day.end());
+    let (totals, series) =
+        stores.rolled_up.overview(&scope, &[day.start(), day.end()]).await.expect("the database answers");
+    assert_eq!(totals.clicks, 3 * VISITORS + VISITORS / 2);
+    assert!(is_about(totals.visitors, VISITORS * 3 / 2), "{totals:?}");
+    assert_eq!(series, [totals]);
+    let (_, halves) = stores
+        .rolled_up
+        .overview(&scope, &[day.start(), at(0), day.end()])
+        .await
+        .expect("the database answers");
+    assert!(is_about(halves[0].visitors, VISITORS), "{halves:?}");
+    assert!(is_about(halves[1].visitors, VISITORS * 3 / 2), "{halves:?}");
+    assert_eq!(recount(stores, &owner, at(0), false).await.different, 0);
+    recount(stores, &owner, at(0), true).await;
+    let again = stores.rolled_up.totals(&scope).await.expect("the database answers");
+    assert!(is_about(again.visitors, VISITORS * 3 / 2), "{again:?}");
 }
 
 /// Of one workspace or of all.

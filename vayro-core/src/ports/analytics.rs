@@ -19,6 +19,15 @@ pub trait AnalyticsStore: Send + Sync {
     /// result fewer than edges. Clicks outside `scope` are not counted even if a bucket reaches further.
     async fn series(&self, scope: &ClickScope, edges: &[Timestamp]) -> Result<Vec<ClickCount>, StoreError>;
 
+    /// Returns [`Self::totals`] and [`Self::series`] at once.
+    async fn overview(
+        &self,
+        scope: &ClickScope,
+        edges: &[Timestamp],
+    ) -> Result<(ClickCount, Vec<ClickCount>), StoreError> {
+        Ok((self.totals(scope).await?, self.series(scope, edges).await?))
+    }
+
     /// Counts per value of `dimension`, at most `max` rows.
     async fn breakdown(
         &self,
@@ -50,8 +59,10 @@ pub struct RollupCounts {
     pub start: Timestamp,
     /// See [`Quarters`](crate::rollup::Quarters).
     pub quarters: Vec<u8>,
-    /// See [`VisitorSketches`](crate::rollup::VisitorSketches).
+    /// See [`VisitorSketches`](crate::rollup::VisitorSketches). Empty where `day_visitors` says as much.
     pub visitors: Vec<u8>,
+    /// The same of all hours together; empty where there are few.
+    pub day_visitors: Vec<u8>,
 }
 
 /// One dimension of one rollup.
@@ -77,8 +88,13 @@ pub struct Visit {
 /// Reads what [`ClickStore::write`](super::ClickStore::write) keeps up to date.
 #[async_trait]
 pub trait RollupStore: Send + Sync {
-    /// Returns the counts of rollups in no particular order.
-    async fn counts(&self, range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError>;
+    /// Returns the counts of rollups in no particular order. Visitors by the hour come with those that begin
+    /// at an instant of `hourly` or have no `day_visitors`, and are empty for all others: they are long.
+    async fn counts(
+        &self,
+        range: &RollupRange,
+        hourly: &[Timestamp],
+    ) -> Result<Vec<RollupCounts>, StoreError>;
 
     /// Returns one dimension of rollups in no particular order.
     async fn values(

@@ -1,6 +1,7 @@
 //! Answers questions from rollups, and from raw clicks only where rollups are too coarse.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use super::values::ValueCounts;
 use super::visitors::{DayVisitors, VisitorSketches};
 use crate::analytics::{Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension};
 use crate::click::ClickClass;
-use crate::ports::{AnalyticsStore, RollupRange, RollupStore, RollupValues, StoreError};
+use crate::ports::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, StoreError};
 use crate::timestamp::Timestamp;
 
 /// Tells the time.
@@ -97,15 +98,15 @@ impl<'a> Buckets<'a> {
         Some(self.visitors.entry((index, RollupSpan::Day.floor(at))).or_default())
     }
 
-    fn finish(self) -> Vec<ClickCount> {
+    fn finish(self) -> Result<Vec<ClickCount>, StoreError> {
         let mut counts: Vec<ClickCount> =
             self.clicks.into_iter().map(|clicks| ClickCount { clicks, visitors: 0 }).collect();
         for ((index, _), visitors) in self.visitors {
             if let Some(count) = counts.get_mut(index) {
-                count.visitors += visitors.count();
+                count.visitors += visitors.count().map_err(damaged)?;
             }
         }
-        counts
+        Ok(counts)
     }
 }
 
@@ -117,84 +118,94 @@ fn plus(start: Timestamp, micros: i64) -> Option<Timestamp> {
     Timestamp::from_micros(start.as_micros().checked_add(micros)?)
 }
 
+/// Returns the days that `edges` cut in two, within `from` to `to`.
+fn cut_days(edges: impl IntoIterator<Item = Timestamp>, (from, to): Piece) -> Vec<Timestamp> {
+    let within = |at: &Timestamp| (from..=to).contains(at);
+    let inside = |at: Timestamp| {
+        let day = RollupSpan::Day.floor(at);
+        (day != at).then_some(day)
+    };
+    let mut days: Vec<Timestamp> =
+        edges.into_iter().filter(within).chain([from, to]).filter_map(inside).collect();
+    days.sort_unstable();
+    days.dedup();
+    days
+}
+
 impl<S: RollupStore> RolledUpAnalytics<S> {
     /// Counts per bucket within `scope`, which has no filters; every edge within it is a whole quarter.
     async fn counts(
         &self,
         scope: &ClickScope,
         span: Piece,
-        edges: &[Timestamp],
-    ) -> Result<Vec<ClickCount>, StoreError> {
-        let mut buckets = Buckets::new(edges);
+        all: &mut [Buckets<'_>],
+    ) -> Result<(), StoreError> {
         let (whole, ends) = cut(span, RollupSpan::Hour, (self.clock)());
         if let Some((from, to)) = whole {
             let days = (RollupSpan::Day.floor(from), to);
-            let within = |at: &Timestamp| (from..to).contains(at);
-            for stored in self.store.counts(&range(scope, RollupSpan::Day, days)).await? {
-                for (quarter, class, clicks) in Quarters::read(&stored.quarters).map_err(damaged)?.iter() {
-                    let at = plus(stored.start, i64::from(quarter) * QUARTER_MICROS).filter(within);
-                    if let Some(at) = at.filter(|_| scope.classes.contains(&class)) {
-                        buckets.count(at, signed(clicks));
-                    }
-                }
-                let sketches = VisitorSketches::read(&stored.visitors).map_err(damaged)?;
-                for (hour, class, sketch) in sketches.iter() {
-                    let at = plus(stored.start, i64::from(hour) * HOUR_MICROS).filter(within);
-                    let day = at.filter(|_| scope.classes.contains(&class)).and_then(|at| buckets.day(at));
-                    if let Some(day) = day {
-                        day.merge(sketch).map_err(damaged)?;
-                    }
-                }
+            let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), (from, to));
+            for stored in self.store.counts(&range(scope, RollupSpan::Day, days), &hourly).await? {
+                add_counts(all, &stored, (from, to), &scope.classes).map_err(damaged)?;
             }
         }
         for (start, end) in ends {
             for visit in self.store.visits(&ClickScope { start, end, ..scope.clone() }).await? {
                 // The first quarter may begin before the span does.
                 let at = visit.quarter.max(start);
-                buckets.count(at, visit.clicks);
-                if let (Some(visitor_id), Some(day)) = (visit.visitor_id, buckets.day(at)) {
-                    day.add(visitor_id);
+                for buckets in &mut *all {
+                    buckets.count(at, visit.clicks);
+                    if let (Some(visitor_id), Some(day)) = (visit.visitor_id, buckets.day(at)) {
+                        day.add(visitor_id);
+                    }
                 }
             }
-        }
-        Ok(buckets.finish())
-    }
-
-    async fn add_rollups(
-        &self,
-        scope: &ClickScope,
-        (span, piece): (RollupSpan, Piece),
-        dimension: Dimension,
-        sums: &mut ValueSums,
-    ) -> Result<(), StoreError> {
-        for rollup in self.store.values(&range(scope, span, piece), dimension).await? {
-            sums.add_rollup(&rollup, dimension, &scope.classes).map_err(damaged)?;
         }
         Ok(())
     }
 }
 
-/// Clicks per value while they are put together.
+/// Adds what a day's rollup says about `from` to `to`.
+fn add_counts(
+    all: &mut [Buckets<'_>],
+    stored: &RollupCounts,
+    (from, to): Piece,
+    classes: &[ClickClass],
+) -> Result<(), ColumnError> {
+    let within = |at: &Timestamp| (from..to).contains(at);
+    for (quarter, class, clicks) in Quarters::read(&stored.quarters)?.iter() {
+        let at = plus(stored.start, i64::from(quarter) * QUARTER_MICROS).filter(within);
+        if let Some(at) = at.filter(|_| classes.contains(&class)) {
+            for buckets in &mut *all {
+                buckets.count(at, signed(clicks));
+            }
+        }
+    }
+    // Where the hours were left out, no edge lies within the day.
+    let visitors = if stored.visitors.is_empty() { &stored.day_visitors } else { &stored.visitors };
+    for (hour, class, sketch) in VisitorSketches::read(visitors)?.iter() {
+        let at = plus(stored.start, i64::from(hour) * HOUR_MICROS).filter(within);
+        let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
+        for day in all.iter_mut().filter_map(|buckets| buckets.day(at)) {
+            day.merge(sketch)?;
+        }
+    }
+    Ok(())
+}
+
+/// Clicks per value while they are put together; values as rollups keep them.
 #[derive(Default)]
-struct ValueSums {
-    values: BTreeMap<String, i64>,
+struct ValueSums<'a> {
+    values: HashMap<Cow<'a, [u8]>, i64>,
     others: i64,
 }
 
-impl ValueSums {
-    fn add(&mut self, value: &str, clicks: i64) {
-        match self.values.get_mut(value) {
-            Some(sum) => *sum = sum.saturating_add(clicks),
-            None => drop(self.values.insert(value.to_owned(), clicks)),
-        }
+impl<'a> ValueSums<'a> {
+    fn add(&mut self, value: Cow<'a, [u8]>, clicks: i64) {
+        let sum = self.values.entry(value).or_default();
+        *sum = sum.saturating_add(clicks);
     }
 
-    fn add_rollup(
-        &mut self,
-        rollup: &RollupValues,
-        dimension: Dimension,
-        classes: &[ClickClass],
-    ) -> Result<(), ColumnError> {
+    fn add_rollup(&mut self, rollup: &'a RollupValues, classes: &[ClickClass]) -> Result<(), ColumnError> {
         let quarters = Quarters::read(&rollup.quarters)?;
         let counts = ValueCounts::read(&rollup.values)?;
         for class in classes {
@@ -202,31 +213,59 @@ impl ValueSums {
             for (value, clicks) in counts.of(*class) {
                 let clicks = signed(clicks);
                 unknown -= clicks;
-                if dimension == Dimension::Link {
-                    let id = Uuid::from_slice(value).map_err(|_| ColumnError::Damaged)?;
-                    self.add(id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()), clicks);
-                } else {
-                    self.add(std::str::from_utf8(value).map_err(|_| ColumnError::Damaged)?, clicks);
-                }
+                self.add(Cow::Borrowed(value), clicks);
             }
             if unknown > 0 {
-                self.add("", unknown);
+                self.add(Cow::Borrowed(b""), unknown);
             }
             self.others = self.others.saturating_add(signed(counts.others(*class)));
         }
         Ok(())
     }
 
-    fn finish(self, max: u16) -> Breakdown {
-        let total = self.values.values().sum::<i64>() + self.others;
-        let mut rows: Vec<BreakdownRow> =
-            self.values.into_iter().map(|(value, clicks)| BreakdownRow { value, clicks }).collect();
-        // Stable: equal clicks stay sorted by value.
-        rows.sort_by_key(|row| std::cmp::Reverse(row.clicks));
-        rows.truncate(usize::from(max));
-        let others = total - rows.iter().map(|row| row.clicks).sum::<i64>();
-        Breakdown { rows, total, others }
+    /// Adds values that were counted from clicks, as text.
+    fn add_breakdown(&mut self, breakdown: Breakdown, dimension: Dimension) -> Result<(), ColumnError> {
+        for BreakdownRow { value, clicks } in breakdown.rows {
+            let value = if dimension == Dimension::Link {
+                Uuid::parse_str(&value).map_err(|_| ColumnError::Damaged)?.as_bytes().to_vec()
+            } else {
+                value.into_bytes()
+            };
+            self.add(Cow::Owned(value), clicks);
+        }
+        self.others = self.others.saturating_add(breakdown.others);
+        Ok(())
     }
+
+    fn finish(self, dimension: Dimension, max: u16) -> Result<Breakdown, ColumnError> {
+        let total = self.values.values().sum::<i64>() + self.others;
+        let mut top: Vec<(Cow<'_, [u8]>, i64)> = self.values.into_iter().collect();
+        let order =
+            |a: &(Cow<'_, [u8]>, i64), b: &(Cow<'_, [u8]>, i64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
+        let max = usize::from(max);
+        if top.len() > max && max > 0 {
+            // Most values are not shown; sorting them all would be in vain.
+            top.select_nth_unstable_by(max - 1, order);
+        }
+        top.truncate(max);
+        top.sort_unstable_by(order);
+        let others = total - top.iter().map(|(_, clicks)| clicks).sum::<i64>();
+        let row = |(value, clicks): (Cow<'_, [u8]>, i64)| {
+            let value = if dimension == Dimension::Link {
+                Uuid::from_slice(&value).map_err(|_| ColumnError::Damaged)?.to_string()
+            } else {
+                String::from_utf8(value.into_owned()).map_err(|_| ColumnError::Damaged)?
+            };
+            Ok(BreakdownRow { value, clicks })
+        };
+        let rows = top.into_iter().map(row).collect::<Result<_, ColumnError>>()?;
+        Ok(Breakdown { rows, total, others })
+    }
+}
+
+/// Tells whether buckets that meet at `edges` are sums of quarters.
+fn are_whole(edges: &[Timestamp]) -> bool {
+    edges.iter().all(|edge| edge.as_micros().rem_euclid(QUARTER_MICROS) == 0)
 }
 
 #[async_trait]
@@ -235,12 +274,14 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         if !scope.filters.is_empty() {
             return self.store.totals(scope).await;
         }
-        let edges = [scope.start, scope.end];
         if scope.start >= scope.end {
             return Ok(ClickCount::default());
         }
-        let counts = self.counts(scope, (scope.start, scope.end), &edges).await?;
-        Ok(counts.first().copied().unwrap_or_default())
+        let edges = [scope.start, scope.end];
+        let mut all = [Buckets::new(&edges)];
+        self.counts(scope, (scope.start, scope.end), &mut all).await?;
+        let [totals] = all;
+        Ok(totals.finish()?.first().copied().unwrap_or_default())
     }
 
     async fn series(&self, scope: &ClickScope, edges: &[Timestamp]) -> Result<Vec<ClickCount>, StoreError> {
@@ -249,11 +290,32 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         if span.0 >= span.1 {
             return Ok(vec![ClickCount::default(); edges.len() - 1]);
         }
-        let is_whole = |edge: &Timestamp| edge.as_micros().rem_euclid(QUARTER_MICROS) == 0;
-        if !scope.filters.is_empty() || !inner.iter().all(is_whole) {
+        if !scope.filters.is_empty() || !are_whole(inner) {
             return self.store.series(scope, edges).await;
         }
-        self.counts(scope, span, edges).await
+        let mut all = [Buckets::new(edges)];
+        self.counts(scope, span, &mut all).await?;
+        let [series] = all;
+        series.finish()
+    }
+
+    async fn overview(
+        &self,
+        scope: &ClickScope,
+        edges: &[Timestamp],
+    ) -> Result<(ClickCount, Vec<ClickCount>), StoreError> {
+        let [first, inner @ .., last] = edges else {
+            return Ok((self.totals(scope).await?, Vec::new()));
+        };
+        let is_covered = *first <= scope.start && scope.start < scope.end && scope.end <= *last;
+        if !scope.filters.is_empty() || !is_covered || !are_whole(inner) {
+            return Ok((self.totals(scope).await?, self.series(scope, edges).await?));
+        }
+        let bounds = [scope.start, scope.end];
+        let mut all = [Buckets::new(&bounds), Buckets::new(edges)];
+        self.counts(scope, (scope.start, scope.end), &mut all).await?;
+        let [totals, series] = all;
+        Ok((totals.finish()?.first().copied().unwrap_or_default(), series.finish()?))
     }
 
     async fn breakdown(
@@ -268,29 +330,34 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
             return self.store.breakdown(scope, dimension, max).await;
         }
         let now = (self.clock)();
-        let mut sums = ValueSums::default();
         let (days, mut rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
-        if let Some(days) = days {
-            self.add_rollups(scope, (RollupSpan::Day, days), dimension, &mut sums).await?;
-        }
+        let mut pieces: Vec<(RollupSpan, Piece)> =
+            days.map(|days| (RollupSpan::Day, days)).into_iter().collect();
         if scope.link_id.is_none() {
             let mut smaller = Vec::new();
             for piece in rest {
                 let (hours, ends) = cut(piece, RollupSpan::Hour, now);
-                if let Some(hours) = hours {
-                    self.add_rollups(scope, (RollupSpan::Hour, hours), dimension, &mut sums).await?;
-                }
+                pieces.extend(hours.map(|hours| (RollupSpan::Hour, hours)));
                 smaller.extend(ends);
             }
             rest = smaller;
         }
+        let mut rollups = Vec::new();
+        for (span, piece) in pieces {
+            rollups.extend(self.store.values(&range(scope, span, piece), dimension).await?);
+        }
+        let mut raw = Vec::new();
         for (start, end) in rest {
             let piece = ClickScope { start, end, ..scope.clone() };
-            let raw = self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await?;
-            raw.rows.iter().for_each(|row| sums.add(&row.value, row.clicks));
-            sums.others = sums.others.saturating_add(raw.others);
+            raw.push(self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await?);
         }
-        Ok(sums.finish(max))
+        let sum = || {
+            let mut sums = ValueSums::default();
+            rollups.iter().try_for_each(|rollup| sums.add_rollup(rollup, &scope.classes))?;
+            raw.into_iter().try_for_each(|breakdown| sums.add_breakdown(breakdown, dimension))?;
+            sums.finish(dimension, max)
+        };
+        sum().map_err(damaged)
     }
 }
 

@@ -92,7 +92,10 @@ fn agrees(counted: &Rollup, stored: &Rollup) -> Result<bool, ColumnError> {
             return Ok(false);
         }
     }
-    visitors_agree(&VisitorSketches::read(&counted.visitors)?, &VisitorSketches::read(&stored.visitors)?)
+    let counted = VisitorSketches::read(&counted.visitors)?;
+    Ok(visitors_agree(&counted, &VisitorSketches::read(&stored.visitors)?)?
+        && (stored.day_visitors.is_empty()
+            || visitors_agree(&counted.of_day()?, &VisitorSketches::read(&stored.day_visitors)?)?))
 }
 
 /// Which values stay after a flood depends on the order in which they came; then only the sum has to agree.
@@ -112,7 +115,7 @@ fn visitors_agree(counted: &VisitorSketches<'_>, stored: &VisitorSketches<'_>) -
         for (hour, class, sketch) in sketches.iter() {
             let mut visitors = DayVisitors::default();
             visitors.merge(sketch)?;
-            estimates.insert((hour, class.as_str()), visitors.count());
+            estimates.insert((hour, class.as_str()), visitors.count()?);
         }
         Ok::<_, ColumnError>(estimates)
     };

@@ -7,6 +7,10 @@ use super::values::ValueCounts;
 use super::visitors::VisitorSketches;
 use crate::analytics::Dimension;
 
+/// Bytes of hourly sketches from which on the whole day's are kept ready too: putting together the hours of a
+/// year takes longer than anybody waits.
+const DAY_VISITORS_FROM: usize = 4096;
+
 /// The columns of one rollup; an empty one holds nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rollup {
@@ -14,6 +18,8 @@ pub struct Rollup {
     pub quarters: Vec<u8>,
     /// See [`VisitorSketches`].
     pub visitors: Vec<u8>,
+    /// The same of all hours together, once `visitors` is long; else empty.
+    pub day_visitors: Vec<u8>,
     /// See [`ValueCounts`]; one per dimension, in the order of [`Dimension::ALL`].
     pub values: [Vec<u8>; Dimension::ALL.len()],
 }
@@ -33,7 +39,17 @@ impl Rollup {
             for (hour, class, visitor_id) in &gain.visitors {
                 visitors.add(*hour, *class, *visitor_id)?;
             }
-            self.visitors = visitors.write();
+            let sum = visitors.write();
+            let day = if self.day_visitors.is_empty() {
+                of_day(&visitors, sum.len())?
+            } else {
+                let mut day = VisitorSketches::read(&self.day_visitors)?;
+                for (_, class, visitor_id) in &gain.visitors {
+                    day.add(0, *class, *visitor_id)?;
+                }
+                day.write()
+            };
+            (self.visitors, self.day_visitors) = (sum, day);
         }
         for (column, gained) in self.values.iter_mut().zip(&gain.values) {
             if gained.is_empty() {
@@ -58,7 +74,9 @@ impl Rollup {
         self.quarters = quarters.write();
         let mut visitors = VisitorSketches::read(&self.visitors)?;
         visitors.merge(&VisitorSketches::read(&other.visitors)?)?;
-        self.visitors = visitors.write();
+        let sum = visitors.write();
+        let day = of_day(&visitors, sum.len())?;
+        (self.visitors, self.day_visitors) = (sum, day);
         for (column, other) in self.values.iter_mut().zip(&other.values) {
             let mut counts = ValueCounts::read(column)?;
             counts.merge(&ValueCounts::read(other)?);
@@ -67,4 +85,12 @@ impl Rollup {
         }
         Ok(())
     }
+}
+
+/// Puts the hours together if they are long, with `len` bytes.
+fn of_day(visitors: &VisitorSketches<'_>, len: usize) -> Result<Vec<u8>, ColumnError> {
+    if len < DAY_VISITORS_FROM || visitors.len() < 2 {
+        return Ok(Vec::new());
+    }
+    Ok(visitors.of_day()?.write())
 }

@@ -1,13 +1,18 @@
-//! Sketches of the visitors of each hour.
+//! Sketches of the visitors of each hour, and of whole days where there are many.
 //!
 //! Column: (hour within the span, class, sketch)*, sorted by hour and class. A sketch is an [`HllSketch`] of
 //! 2^12 registers in its compact form: exact to some hundred visitors, a standard error of 1.6 % beyond,
 //! 2 KiB at most. Adding the same visitor again changes nothing.
 
+mod registers;
+mod union;
+
 use std::collections::BTreeMap;
 
 use datasketches::hash::value::raw_bytes;
-use datasketches::hll::{HllSketch, HllType, HllUnion};
+use datasketches::hll::{HllSketch, HllType};
+
+pub use union::DayVisitors;
 
 use super::column::{ColumnError, Reader, Writer, class_number};
 use crate::click::ClickClass;
@@ -82,9 +87,31 @@ impl<'a> VisitorSketches<'a> {
             if let Some((_, mine)) = self.0.get(&(*hour, *number)) {
                 union.merge(mine)?;
             }
-            self.0.insert((*hour, *number), (*class, Sketch::Loaded(union.0.to_sketch(HllType::Hll4))));
+            self.0.insert((*hour, *number), (*class, Sketch::Loaded(union.to_sketch()?)));
         }
         Ok(())
+    }
+
+    /// Returns the visitors of all hours together, by class, as those of hour 0.
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`] if a sketch is damaged.
+    pub fn of_day(&self) -> Result<VisitorSketches<'static>, ColumnError> {
+        let mut unions: BTreeMap<u8, (ClickClass, DayVisitors)> = BTreeMap::new();
+        for ((_, number), (class, sketch)) in &self.0 {
+            let (_, union) = unions.entry(*number).or_insert_with(|| (*class, DayVisitors::default()));
+            union.merge(sketch)?;
+        }
+        let sketches = unions
+            .into_iter()
+            .map(|(number, (class, union))| Ok(((0, number), (class, Sketch::Loaded(union.to_sketch()?)))));
+        Ok(VisitorSketches(sketches.collect::<Result<_, ColumnError>>()?))
+    }
+
+    /// Returns how many sketches there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Returns hour, class and sketch, sorted by hour.
@@ -107,44 +134,6 @@ impl<'a> VisitorSketches<'a> {
     }
 }
 
-/// The visitors of one UTC day, or of a part of it.
-#[derive(Debug)]
-pub struct DayVisitors(HllUnion);
-
-impl Default for DayVisitors {
-    fn default() -> Self {
-        Self(HllUnion::new(LG_REGISTERS).expect("12 lies within the sketch's 4 to 21"))
-    }
-}
-
-impl DayVisitors {
-    /// Adds one visitor.
-    pub fn add(&mut self, visitor_id: i64) {
-        self.0.update_value(raw_bytes::from_slice(&visitor_id.to_le_bytes()));
-    }
-
-    /// Adds the visitors of a sketch.
-    ///
-    /// # Errors
-    ///
-    /// [`ColumnError`] if it is damaged.
-    pub fn merge(&mut self, sketch: &Sketch<'_>) -> Result<(), ColumnError> {
-        match sketch {
-            Sketch::Loaded(sketch) => self.0.update(sketch),
-            Sketch::Stored(bytes) => {
-                self.0.update(&HllSketch::deserialize(bytes).map_err(|_| ColumnError::Damaged)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns how many there are, exactly for some hundred and about so beyond.
-    #[expect(clippy::cast_possible_truncation, reason = "rounded, and never near the limits")]
-    pub fn count(&self) -> i64 {
-        self.0.estimate().round() as i64
-    }
-}
-
 fn empty_sketch() -> HllSketch {
     HllSketch::new(LG_REGISTERS, HllType::Hll4).expect("12 lies within the sketch's 4 to 21")
 }
@@ -164,7 +153,7 @@ mod tests {
                 day.merge(sketch).expect("sound");
             }
         }
-        day.count()
+        day.count().expect("sound")
     }
 
     #[test]

@@ -13,16 +13,44 @@ pub fn used(process_ids: &[u32]) -> f64 {
 }
 
 fn used_by(process_id: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).expect("the process runs");
-    // The name in parentheses may hold spaces; user and system time are the 12th and 13th after it.
+    times(process_id, 2).expect("the process runs")
+}
+
+/// Sums the first `fields` of: own user and system time, those of ended children. `None` if it is gone.
+fn times(process_id: u32, fields: usize) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).ok()?;
+    // The name in parentheses may hold spaces; the four times begin with the 12th field after it.
     let (_, after_name) = stat.rsplit_once(") ").expect("stat has a name in parentheses");
     let ticks: f64 = after_name
         .split(' ')
         .skip(11)
-        .take(2)
+        .take(fields)
         .map(|field| field.parse::<f64>().expect("CPU times are numbers"))
         .sum();
-    ticks / TICKS_PER_SECOND
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+/// Returns the CPU seconds that a process and its children have used so far, those of children included that
+/// have ended.
+///
+/// # Panics
+///
+/// When the process is gone.
+pub fn used_by_tree(process_id: u32) -> f64 {
+    let running: f64 = children(process_id).into_iter().filter_map(|child| times(child, 2)).sum();
+    times(process_id, 4).expect("the process runs") + running
+}
+
+/// Returns the process's own memory in bytes, without what is shared with files.
+///
+/// # Panics
+///
+/// When the process is gone.
+pub fn memory(process_id: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process_id}/status")).expect("the process runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells RssAnon");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kib * 1024.0
 }
 
 /// Returns the processes whose parent is `process_id`.

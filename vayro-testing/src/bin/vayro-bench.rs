@@ -1,10 +1,28 @@
 //! Runs one benchmark; `scripts/bench` builds what it needs and starts it.
 
+use vayro_testing::bench::{analytics, edge, freshness, pipeline};
+
+/// Clicks of the analytics benchmark when nobody says.
+const ROWS: u32 = 10_000_000;
+
 fn main() -> std::process::ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(place + 1).cloned()
+    };
+    let set = option("--set");
+    let sets: Vec<&str> = set.as_deref().map_or_else(|| vec!["clustered", "embedded"], |set| vec![set]);
+    let number = |name: &str, default: u32| option(name).map_or(Ok(default), |text| text.parse());
+    let (Ok(rows), Ok(clicks)) = (number("--rows", ROWS), number("--clicks", pipeline::CLICKS)) else {
+        return std::process::ExitCode::from(2);
+    };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    match std::env::args().nth(1).as_deref() {
-        Some("edge") => runtime.block_on(vayro_testing::bench::edge::run()),
-        Some("pipeline") => runtime.block_on(vayro_testing::bench::pipeline::run()),
+    match arguments.first().map(String::as_str) {
+        Some("edge") => runtime.block_on(edge::run()),
+        Some("pipeline") => runtime.block_on(pipeline::run(clicks, &sets)),
+        Some("analytics") => runtime.block_on(analytics::run(rows, &sets)),
+        Some("freshness") => runtime.block_on(freshness::run(&sets)),
         _ => return std::process::ExitCode::from(2),
     }
     std::process::ExitCode::SUCCESS

@@ -24,7 +24,12 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["vayro-core", "vayro-backends", "vayro-edge", "vayro-api", "vayro-worker"],
         &["sqlx", "redis", "pingora"],
     ),
-    ("vayro-testing", &[], &["axum", "pingora"]),
+    // Only its benchmarks, which fill databases and streams through the ports.
+    (
+        "vayro-testing",
+        &["vayro-core", "vayro-postgres", "vayro-sqlite", "vayro-spool", "vayro-worker"],
+        &["axum", "pingora"],
+    ),
 ];
 
 #[test]

@@ -329,7 +329,11 @@ pub(crate) struct FakeRollups {
 
 #[async_trait]
 impl RollupStore for FakeRollups {
-    async fn counts(&self, _range: &RollupRange) -> Result<Vec<RollupCounts>, StoreError> {
+    async fn counts(
+        &self,
+        _range: &RollupRange,
+        _hourly: &[Timestamp],
+    ) -> Result<Vec<RollupCounts>, StoreError> {
         unimplemented!("workers answer no questions")
     }
 

@@ -1,0 +1,203 @@
+//! A worker on Redis and PostgreSQL against COPY.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use vayro_core::click::Click;
+use vayro_core::ids::{LinkId, WorkspaceId};
+use vayro_core::timestamp::Timestamp;
+
+use super::{BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, first_rows, rounds};
+use crate::bench::clicks::Clicks;
+use crate::bench::report::{Bound, Report};
+use crate::bench::{bin_dir, cpu, median, metrics};
+use crate::process::Process;
+use crate::redis::RedisServer;
+use crate::{fixture, port, postgres, redis};
+
+/// Clicks put into the stream at once.
+const PUSH: u32 = 1_000;
+/// Most clicks that wait in the stream.
+const WAITING_MAX: u32 = 400_000;
+
+/// What one round of the worker gave.
+struct Round {
+    rate: f64,
+    figures: [f64; 6],
+}
+
+pub(super) async fn run(report: &mut Report, clicks: u32) {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    let database = postgres::server().await;
+    let redis_server = redis::server().await;
+    fixture::migrate(&database.url).await;
+    fixture::insert_links(&database.url, LINKS).await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("PostgreSQL answers");
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 1..=rounds(clicks) {
+        truncate(&mut connection).await;
+        let folder = dir.path().join(round.to_string());
+        let result = worker_round(&folder, &database, &redis_server, clicks).await;
+        assert_eq!(stored(&mut connection).await, i64::from(clicks), "every click is a row");
+        report.row(format!("vayro-worker on PostgreSQL, round {round}"), &result.figures);
+        ours.push(result.rate);
+
+        let batches = read_batches(&mut connection, clicks.min(ROUND_MAX)).await;
+        truncate(&mut connection).await;
+        let before = cpu::used_by_tree(database.id());
+        let started = Instant::now();
+        for batch in &batches {
+            let mut copy = connection
+                .copy_in_raw("COPY click_events FROM STDIN (FORMAT binary)")
+                .await
+                .expect("COPY begins");
+            copy.send(batch.as_slice()).await.expect("COPY takes rows");
+            copy.finish().await.expect("COPY ends");
+        }
+        let rows = f64::from(clicks.min(ROUND_MAX));
+        let rate = rows / started.elapsed().as_secs_f64();
+        let spent = (cpu::used_by_tree(database.id()) - before) * 1e6 / rows;
+        report.row(format!("raw binary COPY, round {round}"), &[rate, f64::NAN, spent]);
+        theirs.push(rate);
+    }
+    report.aim("pipeline-copy-ratio", median(&ours) / median(&theirs), Bound::AtLeast(0.5));
+}
+
+async fn worker_round(
+    folder: &Path,
+    database: &postgres::PostgresServer,
+    redis_server: &RedisServer,
+    clicks: u32,
+) -> Round {
+    fixture::clear_clicks(&redis_server.url).await;
+    let links = (0..LINKS).map(|number| fixture::link_id(number).parse::<LinkId>().expect("an id"));
+    let workspace_id: WorkspaceId = fixture::WORKSPACE.parse().expect("an id");
+    let start = Timestamp::from(jiff::Timestamp::now()).minus(std::time::Duration::from_secs(3 * 3600));
+    let mut maker = Clicks::new(11, workspace_id, links.collect(), start);
+    let before = redis::memory(&redis_server.url).await;
+    let first_push = clicks.min(WAITING_MAX);
+    push(&redis_server.url, &mut maker, first_push).await;
+    let bytes = (redis::memory(&redis_server.url).await - before) / f64::from(first_push);
+
+    let admin_port = port::free();
+    let worker = start_worker(folder, &database.url, &redis_server.url, admin_port);
+    // Start-up (partitions, regexes, GeoIP) is not the pipeline: the clock starts with the first row.
+    let first = first_rows(admin_port).await;
+    let used =
+        || [cpu::used(&[worker.id()]), cpu::used_by_tree(database.id()), cpu::used(&[redis_server.id()])];
+    let (started, before) = (Instant::now(), used());
+    let mut pushed = first_push;
+    let mut memories = Vec::new();
+    while pushed < clicks {
+        // Clicks come while others are stored, so that the stream stays short however many there are.
+        let rows = metrics::find(admin_port, super::ROWS_STORED).await.unwrap_or(0);
+        let waiting = u64::from(pushed).saturating_sub(rows);
+        if waiting < u64::from(WAITING_MAX) {
+            let count = (clicks - pushed).min(50_000);
+            push(&redis_server.url, &mut maker, count).await;
+            pushed += count;
+            memories.push(cpu::memory(worker.id()));
+        } else {
+            tokio::time::sleep(super::ASK_EVERY).await;
+        }
+    }
+    all_rows(admin_port, clicks, |_| ()).await;
+    let (elapsed, after) = (started.elapsed().as_secs_f64(), used());
+    let rows = f64::from(clicks) - first as f64;
+    let per_click = |which: usize| (after[which] - before[which]) * 1e6 / rows;
+    let memory = cpu::memory(worker.id());
+    if let [.., middle, _] = &memories[..memories.len() / 2] {
+        let growth = memory / middle;
+        assert!(growth < 1.25, "memory grew by the factor {growth:.2} in the second half");
+    }
+    let rate = rows / elapsed;
+    Round { rate, figures: [rate, per_click(0), per_click(1), per_click(2), memory / 1024.0 / 1024.0, bytes] }
+}
+
+fn start_worker(dir: &Path, database: &str, redis: &str, admin_port: u16) -> Process {
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", WORKER_CORE])
+        .arg(bin_dir().join("vayro-worker"))
+        .env("VAYRO_BACKEND__SET", "clustered")
+        .env("VAYRO_BACKEND__DATA_DIR", dir)
+        .env("VAYRO_POSTGRES__URL", database)
+        .env("VAYRO_REDIS__URL", redis)
+        .env("VAYRO_GEOIP__FILE", fixture::data("GeoLite2-City.mmdb"))
+        .env("VAYRO_WORKER__ADMIN", format!("127.0.0.1:{admin_port}"))
+        // Settled clicks go at once, or the stream would hold all of a long run.
+        .env("VAYRO_WORKER__TRIM_EVERY", "1s")
+        .env("VAYRO_WORKER__TRIM_WINDOW", "0s")
+        .env("VAYRO_LOG__LEVEL", "warn")
+        .stdout(Stdio::null());
+    Process::start(&mut command)
+}
+
+async fn push(url: &str, maker: &mut Clicks, count: u32) {
+    let mut connection = redis::connection(url).await;
+    let mut left = count;
+    while left > 0 {
+        let clicks = maker.take(left.min(PUSH));
+        left -= left.min(PUSH);
+        let mut pipe = ::redis::pipe();
+        for click in &clicks {
+            add(pipe.cmd("XADD"), click);
+        }
+        let (): () = pipe.query_async(&mut connection).await.expect("Redis takes clicks");
+    }
+}
+
+fn add(command: &mut ::redis::Pipeline, click: &Click) {
+    command.arg("stream:clicks").arg("*");
+    click.encode(|name, value| {
+        command.arg(name).arg(value);
+    });
+    command.ignore();
+}
+
+async fn stored(connection: &mut PgConnection) -> i64 {
+    let (rows,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM click_events").fetch_one(connection).await.expect("rows count");
+    rows
+}
+
+async fn truncate(connection: &mut PgConnection) {
+    connection
+        .execute("TRUNCATE click_events, link_totals, click_rollups")
+        .await
+        .expect("tables can be emptied");
+    connection.execute("CHECKPOINT").await.expect("a checkpoint can be made");
+}
+
+/// Reads the rows back as finished COPY streams of one batch each.
+async fn read_batches(connection: &mut PgConnection, rows: u32) -> Vec<Vec<u8>> {
+    use futures::TryStreamExt as _;
+    let mut batches = Vec::new();
+    let mut after = "00000000-0000-0000-0000-000000000000".to_owned();
+    for _ in 0..rows.div_ceil(BATCH) {
+        let statement = format!(
+            "COPY (SELECT * FROM click_events WHERE id > '{after}' ORDER BY id LIMIT {BATCH}) TO STDOUT (FORMAT binary)"
+        );
+        let stream = connection.copy_out_raw(&statement).await.expect("COPY begins");
+        let batch = stream
+            .try_fold(Vec::new(), async |mut batch, bytes| {
+                batch.extend_from_slice(&bytes);
+                Ok(batch)
+            })
+            .await
+            .expect("COPY hands out rows");
+        batches.push(batch);
+        let statement = format!(
+            "SELECT max(id::text) FROM (SELECT id FROM click_events WHERE id > '{after}' ORDER BY id LIMIT {BATCH}) batch"
+        );
+        let (last,): (Option<String>,) = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .fetch_one(&mut *connection)
+            .await
+            .expect("rows are there");
+        after = last.expect("no batch is empty");
+    }
+    batches
+}

@@ -1,0 +1,168 @@
+//! `vayro up` on the embedded set, working off a full segment log, against moving the same rows from one
+//! SQLite file into another.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
+use vayro_core::ids::{LinkId, WorkspaceId};
+use vayro_core::ports::ClickSink as _;
+use vayro_core::timestamp::Timestamp;
+use vayro_spool::{EmbeddedClicks, SpoolOptions};
+use vayro_sqlite::SqliteStores;
+
+use super::{BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, first_rows, rounds};
+use crate::bench::clicks::Clicks;
+use crate::bench::report::{Bound, Report};
+use crate::bench::{bin_dir, cpu, median};
+use crate::process::Process;
+use crate::{fixture, port};
+
+pub(super) async fn run(report: &mut Report, clicks: u32) {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 1..=rounds(clicks) {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let data = dir.path().join("data");
+        prepare(&data, clicks).await;
+        let admin_port = port::free();
+        let process = start(dir.path(), &data, admin_port);
+        let first = first_rows(admin_port).await;
+        let (started, before) = (Instant::now(), cpu::used(&[process.id()]));
+        let mut memories = Vec::new();
+        all_rows(admin_port, clicks, |_| memories.push(cpu::memory(process.id()))).await;
+        let rows = f64::from(clicks) - first as f64;
+        let rate = rows / started.elapsed().as_secs_f64();
+        let spent = (cpu::used(&[process.id()]) - before) * 1e6 / rows;
+        let memory = memories.last().copied().unwrap_or(f64::NAN);
+        if clicks > ROUND_MAX {
+            let growth = memory / memories[memories.len() / 2];
+            assert!(growth < 1.25, "memory grew by the factor {growth:.2} in the second half");
+        }
+        drop(process);
+        report.row(
+            format!("vayro up on SQLite, round {round}"),
+            &[rate, spent, f64::NAN, f64::NAN, memory / 1024.0 / 1024.0],
+        );
+        ours.push(rate);
+
+        let rate = raw(&data.join("vayro.db"), &dir.path().join("raw.db"), clicks).await;
+        report.row(format!("rows from file to file, round {round}"), &[rate]);
+        theirs.push(rate);
+    }
+    report.aim("pipeline-sqlite-ratio", median(&ours) / median(&theirs), Bound::AtLeast(0.5));
+}
+
+/// Makes a migrated file with links, and a full click stream beside it.
+async fn prepare(data: &Path, clicks: u32) {
+    let file = data.join("vayro.db");
+    let stores = SqliteStores::open(&file).await.expect("a file can be made");
+    stores.migrate().await.expect("the migrations apply");
+    stores.close().await;
+    insert_links(&file).await;
+
+    let options = SpoolOptions {
+        dir: data.join("clicks"),
+        segment_bytes: 16 * 1024 * 1024,
+        bytes_max: 64 * 1024 * 1024 * 1024,
+        sync_every: Duration::from_millis(200),
+        clock: now,
+    };
+    let stream = EmbeddedClicks::open(options, "bench").await.expect("a stream can be made");
+    let links = (0..LINKS).map(|number| fixture::link_id(number).parse::<LinkId>().expect("an id"));
+    let workspace_id: WorkspaceId = fixture::WORKSPACE.parse().expect("an id");
+    let mut maker =
+        Clicks::new(11, workspace_id, links.collect(), now().minus(Duration::from_secs(3 * 3600)));
+    let mut left = clicks;
+    while left > 0 {
+        let count = left.min(1_000);
+        stream.sink().append(&maker.take(count)).await.expect("the stream takes clicks");
+        left -= count;
+    }
+    stream.close().await.expect("the stream can be closed");
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
+async fn open(file: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // As the product has it.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", "-16384")
+        .disable_statement_logging()
+        .connect()
+        .await
+        .expect("the file can be opened")
+}
+
+async fn insert_links(file: &Path) {
+    let mut connection = open(file).await;
+    let (workspace, user) = (hex(fixture::WORKSPACE), hex(fixture::USER));
+    let statements = format!(
+        "INSERT INTO users (id, email, password_hash, created_at) VALUES ({user}, 'bench@example.com', '!', 0);
+         INSERT INTO workspaces (id, name, created_at) VALUES ({workspace}, 'Bench', 0);
+         INSERT INTO memberships (workspace_id, user_id, role, created_at) VALUES ({workspace}, {user}, 'owner', 0);
+         WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {LINKS})
+         INSERT INTO links (id, workspace_id, user_id, domain_id, short_code, target_url, created_at, updated_at, revision)
+         SELECT unhex('0189000000007000' || '9000' || printf('%012d', n)), {workspace}, {user},
+                (SELECT id FROM domains LIMIT 1), 'b' || printf('%06d', n), 'https://www.example.com/' || n, 0, 0, n + 1
+         FROM numbers;"
+    );
+    connection.execute(AssertSqlSafe(statements)).await.expect("links can be inserted");
+    connection.close().await.expect("the file can be closed");
+}
+
+fn hex(id: &str) -> String {
+    format!("X'{}'", id.replace('-', ""))
+}
+
+fn start(dir: &Path, data: &Path, admin_port: u16) -> Process {
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", WORKER_CORE])
+        .arg(bin_dir().join("vayro"))
+        .args(["up", "--edge", "127.0.0.1:0", "--api", "127.0.0.1:0"])
+        .args(["--admin", &format!("127.0.0.1:{admin_port}"), "--data-dir"])
+        .arg(data)
+        .current_dir(dir)
+        .env("XDG_CONFIG_HOME", dir.join("config"))
+        .env("VAYRO_GEOIP__FILE", fixture::data("GeoLite2-City.mmdb"))
+        .env("VAYRO_SPOOL__SIZE_MAX", "64GiB")
+        .env("VAYRO_LOG__LEVEL", "warn")
+        .stdout(Stdio::null());
+    Process::start(&mut command)
+}
+
+/// Moves the rows of one file into an empty table of the same form in another, in batches, and returns rows
+/// per second: SQLite's own work and nothing else.
+async fn raw(from: &Path, to: &Path, clicks: u32) -> f64 {
+    let stores = SqliteStores::open(to).await.expect("a file can be made");
+    stores.migrate().await.expect("the migrations apply");
+    stores.close().await;
+    let mut connection = open(to).await;
+    connection.execute("PRAGMA foreign_keys = OFF").await.expect("a setting");
+    let attach = format!("ATTACH '{}' AS source", from.display());
+    connection.execute(AssertSqlSafe(attach)).await.expect("the file can be read");
+    let rows = clicks.min(ROUND_MAX);
+    let started = Instant::now();
+    for start in (0..rows).step_by(BATCH as usize) {
+        let statement = format!(
+            "INSERT INTO main.click_events SELECT * FROM source.click_events WHERE rowid > {start} AND rowid <= {}",
+            start + BATCH
+        );
+        connection.execute(AssertSqlSafe(statement)).await.expect("rows can be moved");
+    }
+    let rate = f64::from(rows) / started.elapsed().as_secs_f64();
+    let (moved,): (i64,) = sqlx::query_as("SELECT count(*) FROM main.click_events")
+        .fetch_one(&mut connection)
+        .await
+        .expect("rows count");
+    assert_eq!(moved, i64::from(rows), "the raw side stored every row");
+    rate
+}
