@@ -8,7 +8,7 @@ use vayro_core::stream::{Delivery, DeliveryId, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use super::progress::{self, Progress};
-use crate::fs::{Durability, replace};
+use crate::fs::Durability;
 use crate::log::{Position, ReadLimit, SegmentLog};
 use crate::payload;
 use crate::record::Record;
@@ -176,6 +176,21 @@ impl Consumer {
         self.save(log)
     }
 
+    /// Makes the entries from `seq` on ones that were never handed out and returns how many had been.
+    pub(super) fn rewind(&mut self, log: &mut SegmentLog, seq: u64) -> io::Result<u64> {
+        let seq = seq.max(log.next_seq().saturating_sub(log.len()));
+        if seq >= self.next.seq {
+            return Ok(0);
+        }
+        // With the cursor first: after a crash in between, the place that was reached is still known.
+        log.unsettle(seq)?;
+        let count = self.next.seq - seq;
+        self.next = Position::at(seq);
+        self.held.retain(|held, _| *held < seq);
+        self.save(log)?;
+        Ok(count)
+    }
+
     /// Tells whether an entry is out.
     pub(super) fn holds(&self, id: &DeliveryId) -> bool {
         id.0.parse::<u64>().is_ok_and(|seq| self.held.contains_key(&seq))
@@ -236,14 +251,13 @@ impl Consumer {
         self.held.first_key_value().map_or(self.next.seq, |(seq, _)| *seq)
     }
 
-    fn save(&self, log: &SegmentLog) -> io::Result<()> {
+    fn save(&self, log: &mut SegmentLog) -> io::Result<()> {
         let progress = Progress {
             handed_out: self.next.seq,
             settled: self.settled,
             held: self.held.iter().map(|(seq, held)| (*seq, held.attempts)).collect(),
         };
-        let (fs, dir) = log.side_files();
-        replace(fs, dir, progress::NAME, &progress.encode(), Durability::Process)
+        log.replace_side_file(progress::NAME, &progress.encode(), Durability::Process)
     }
 }
 

@@ -3,9 +3,12 @@
 mod audit;
 mod chaos;
 mod clustered;
+mod disks;
 mod embedded;
 mod faults;
 mod real_input;
+mod replica;
+mod restore;
 
 use std::time::Duration;
 
