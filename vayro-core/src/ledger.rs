@@ -84,17 +84,20 @@ pub enum Removal {
     LinkDeleted,
     /// Their dead letters were purged.
     LetterPurged,
+    /// They were older than their workspace keeps clicks.
+    Expired,
 }
 
 impl Removal {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LinkDeleted, Self::LetterPurged];
+    pub const ALL: [Self; 3] = [Self::LinkDeleted, Self::LetterPurged, Self::Expired];
 
     /// Returns its name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LinkDeleted => "link_deleted",
             Self::LetterPurged => "letter_purged",
+            Self::Expired => "expired",
         }
     }
 }

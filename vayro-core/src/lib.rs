@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod page;
 pub mod ports;
 pub mod resolve;
+pub mod retention;
 pub mod rollup;
 pub mod schema;
 pub mod short_code;

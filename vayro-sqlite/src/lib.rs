@@ -24,6 +24,7 @@ pub mod open;
 mod outbox;
 mod purge;
 mod recount;
+mod retention;
 mod rollups;
 mod row;
 mod salts;

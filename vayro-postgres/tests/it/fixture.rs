@@ -42,6 +42,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         analytics: pg.clone(),
         idempotency: pg.clone(),
         ledger: pg.clone(),
+        retention: pg.clone(),
         rollups: pg,
         rolled_up,
         needs_partitions: true,
