@@ -66,6 +66,9 @@ pub enum Command {
     #[command(subcommand)]
     Rollup(commands::rollup::RollupCommand),
     #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Retention(commands::retention::RetentionCommand),
+    #[cfg(feature = "server")]
     Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
@@ -113,6 +116,8 @@ impl Command {
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
             #[cfg(feature = "server")]
             Self::Rollup(command) => command.run(ui, context).await,
+            #[cfg(feature = "server")]
+            Self::Retention(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]

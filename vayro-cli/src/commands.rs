@@ -19,6 +19,8 @@ pub mod man;
 #[cfg(feature = "server")]
 pub mod migrate;
 #[cfg(feature = "server")]
+pub mod retention;
+#[cfg(feature = "server")]
 pub mod rollup;
 pub mod stats;
 pub mod stream;

@@ -14,6 +14,7 @@ mod health;
 mod ingest;
 mod metrics;
 pub mod process;
+pub mod retention;
 mod schedule;
 mod settings;
 mod stop;

@@ -23,9 +23,10 @@ use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId}
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupCounts, RollupRange, RollupStore,
-    RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
+    ClickStore, ClickStream, IdempotencyStore, LinkStore, RetentionStore, RollupCounts, RollupRange,
+    RollupStore, RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
 };
+use vayro_core::retention::{Cut, Detached, RemovedMonth, RetentionReview};
 use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
@@ -370,6 +371,56 @@ impl RollupStore for FakeRollups {
     }
 }
 
+/// Clicks by age, of which a worker removes what is too old.
+#[derive(Default)]
+pub(crate) struct FakeRetention {
+    /// What was called, in order.
+    pub(crate) calls: Mutex<Vec<&'static str>>,
+    /// Clicks that are too old.
+    pub(crate) clicks: AtomicUsize,
+    pub(crate) is_month_busy: AtomicBool,
+    pub(crate) cuts: Mutex<Vec<Cut>>,
+    pub(crate) rollups_before: Mutex<Option<Day>>,
+}
+
+#[async_trait]
+impl RetentionStore for FakeRetention {
+    async fn review(&self, _cut: &Cut) -> Result<RetentionReview, StoreError> {
+        unimplemented!("workers remove and do not look")
+    }
+
+    async fn raise_horizons(&self, cut: &Cut) -> Result<(), StoreError> {
+        self.calls.lock().push("raise_horizons");
+        self.cuts.lock().push(*cut);
+        Ok(())
+    }
+
+    async fn horizon(&self, _workspace_id: WorkspaceId) -> Result<Option<Day>, StoreError> {
+        unimplemented!("workers remove and do not look")
+    }
+
+    async fn remove_months(&self, cut: &Cut, _detached: Detached) -> Result<Vec<RemovedMonth>, StoreError> {
+        self.calls.lock().push("remove_months");
+        if self.is_month_busy.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("somebody reads".into()));
+        }
+        Ok(cut.month().map(|first| RemovedMonth { first, clicks: 5 }).into_iter().collect())
+    }
+
+    async fn remove_clicks(&self, max: u32) -> Result<u64, StoreError> {
+        self.calls.lock().push("remove_clicks");
+        let max = usize::try_from(max).expect("small");
+        let removed = self.clicks.load(Ordering::SeqCst).min(max);
+        self.clicks.fetch_sub(removed, Ordering::SeqCst);
+        Ok(removed as u64)
+    }
+
+    async fn remove_rollups(&self, first: Day, _max: u32) -> Result<u64, StoreError> {
+        self.calls.lock().push("remove_rollups");
+        Ok(u64::from(self.rollups_before.lock().replace(first).is_none()))
+    }
+}
+
 /// Links, sessions and idempotency keys, of which a worker only removes old ones.
 #[derive(Default)]
 pub(crate) struct FakeAccounts {
@@ -495,6 +546,7 @@ pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
     pub(crate) clicks: Arc<FakeClicks>,
     pub(crate) rollups: Arc<FakeRollups>,
+    pub(crate) retention: Arc<FakeRetention>,
     pub(crate) accounts: Arc<FakeAccounts>,
     pub(crate) settings: WorkerSettings,
     events: Arc<Mutex<Vec<Event>>>,
@@ -508,6 +560,7 @@ impl Scene {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             rollups: Arc::default(),
+            retention: Arc::default(),
             accounts: Arc::default(),
             settings: WorkerSettings {
                 admin: None,
@@ -531,6 +584,7 @@ impl Scene {
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
+            retention: Arc::clone(&self.retention) as Arc<dyn RetentionStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,
             sessions: Arc::clone(&self.accounts) as Arc<dyn SessionStore>,
             idempotency: Arc::clone(&self.accounts) as Arc<dyn IdempotencyStore>,
