@@ -32,3 +32,4 @@ pub mod short_code;
 pub mod stream;
 pub mod target;
 pub mod timestamp;
+pub mod visitor;

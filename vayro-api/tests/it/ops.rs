@@ -35,6 +35,7 @@ async fn put_aside(app: &TestApp, letters: &[(LinkId, DeadReason)]) {
             query: "".into(),
             method: ClickMethod::Get,
             is_prefetch: false,
+            is_private: false,
         };
         app.backends.sink.append(&[click]).await.expect("appends");
         let one = NonZeroUsize::MIN;

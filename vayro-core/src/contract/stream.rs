@@ -110,6 +110,7 @@ fn click(n: u8) -> Click {
         query: "utm_source=mail".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 
@@ -207,6 +208,7 @@ pub async fn odd_clicks_survive_the_stream(fixture: &dyn StreamFixture) {
         referer: "x".repeat(crate::click::REFERER_LEN_MAX).into(),
         method: ClickMethod::Head,
         is_prefetch: true,
+        is_private: true,
         ..click(1)
     };
     let bare = Click {

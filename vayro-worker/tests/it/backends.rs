@@ -116,6 +116,7 @@ impl Bench {
             query: "utm_source=mail".into(),
             method: ClickMethod::Get,
             is_prefetch: false,
+            is_private: false,
         }
     }
 

@@ -665,6 +665,7 @@ pub(crate) fn click_at(n: u32, at: Timestamp) -> Click {
         query: "".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 
