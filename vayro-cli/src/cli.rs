@@ -59,6 +59,8 @@ pub enum Command {
     #[command(subcommand)]
     Dlq(commands::dlq::DlqCommand),
     #[command(subcommand)]
+    Purge(Box<commands::purge::PurgeCommand>),
+    #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
     #[cfg(feature = "server")]
     Migrate(commands::migrate::MigrateArgs),
@@ -111,6 +113,7 @@ impl Command {
             Self::User(command) => command.run(ui, context).await,
             Self::Stream(command) => command.run(ui, context).await,
             Self::Dlq(command) => command.run(ui, context).await,
+            Self::Purge(command) => command.run(ui, context).await,
             Self::Audit(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,

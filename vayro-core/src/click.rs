@@ -305,7 +305,7 @@ mod tests {
             query: "".into(),
             method: ClickMethod::Head,
             is_prefetch: true,
-            is_private: random[0] % 2 == 0,
+            is_private: random[0].is_multiple_of(2),
         }
     }
 

@@ -86,11 +86,13 @@ pub enum Removal {
     LetterPurged,
     /// They were older than their workspace keeps clicks.
     Expired,
+    /// Somebody asked to have them removed.
+    Requested,
 }
 
 impl Removal {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::LinkDeleted, Self::LetterPurged, Self::Expired];
+    pub const ALL: [Self; 4] = [Self::LinkDeleted, Self::LetterPurged, Self::Expired, Self::Requested];
 
     /// Returns its name in the database.
     pub const fn as_str(self) -> &'static str {
@@ -98,6 +100,7 @@ impl Removal {
             Self::LinkDeleted => "link_deleted",
             Self::LetterPurged => "letter_purged",
             Self::Expired => "expired",
+            Self::Requested => "requested",
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod links;
 pub mod outbox;
 pub mod page;
 pub mod ports;
+pub mod purge;
 pub mod resolve;
 pub mod retention;
 pub mod rollup;

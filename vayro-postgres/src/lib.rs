@@ -25,6 +25,7 @@ mod links;
 mod lookup;
 mod months;
 mod outbox;
+mod purges;
 mod recount;
 mod retention;
 mod rollups;

@@ -23,6 +23,7 @@ mod lookup;
 pub mod open;
 mod outbox;
 mod purge;
+mod purges;
 mod recount;
 mod retention;
 mod rollups;

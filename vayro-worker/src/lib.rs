@@ -14,6 +14,7 @@ mod health;
 mod ingest;
 mod metrics;
 pub mod process;
+mod purges;
 pub mod retention;
 mod schedule;
 mod settings;

@@ -124,7 +124,7 @@ async fn expire_old(pipeline: &Pipeline) -> Result<(), StoreError> {
 }
 
 /// Counts the days again of which clicks were removed.
-async fn recount_due(pipeline: &Pipeline) -> Result<(), StoreError> {
+pub(crate) async fn recount_due(pipeline: &Pipeline) -> Result<(), StoreError> {
     let rollups = &pipeline.deps.rollups;
     for _ in 0..RECOUNT_ROUNDS_MAX {
         let due = rollups.due(RECOUNT_BATCH).await?;

@@ -18,6 +18,7 @@ use crate::click::{Click, ClickMethod};
 use crate::day::Day;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
 use crate::ports::{ClickSink, ClickStream, DeadLetterStore};
+use crate::purge::ClickSelector;
 use crate::stream::{DeadLetter, DeadLetterFilter, DeadReason, Delivery, ERROR_LEN_MAX, NewDeadLetter};
 use crate::timestamp::Timestamp;
 
@@ -69,6 +70,7 @@ macro_rules! click_stream_contract {
             stats_of_an_empty_stream_are_zero
             stats_count_what_waits_and_what_is_held
             what_is_not_settled_is_counted_by_day
+            purged_entries_are_told_and_go
             a_consumer_that_leaves_loses_nothing
         }
     };
@@ -571,6 +573,49 @@ pub async fn what_is_not_settled_is_counted_by_day(fixture: &dyn StreamFixture) 
     assert_eq!((unsettled.undated, unsettled.is_capped), (0, false));
     let capped = stream.unsettled(2).await.expect("a count");
     assert!(capped.is_capped && capped.total() >= 2, "{capped:?}");
+}
+
+/// Whatever became of them; the others are as before.
+pub async fn purged_entries_are_told_and_go(fixture: &dyn StreamFixture) {
+    let sent = clicks(6);
+    append(fixture, &sent).await;
+    let stream = fixture.consumer("one").await;
+    // Two settled, two out, two waiting; of each pair one is named.
+    let taken = take(&*stream, 4).await;
+    ack(&*stream, &taken[..2]).await;
+    let is_named =
+        |click: &Click| [1, 3, 5].contains(&sent.iter().position(|c| c.id == click.id).expect("ours"));
+    let purge = async |click: &Click| {
+        let later = Timestamp::from_millis(1_800_000_000_000).expect("in range");
+        let selector = ClickSelector::of_link(click.link_id, later);
+        let page = stream.purge(&selector, None).await.expect("purged");
+        assert_eq!(page.next, None);
+        page.items
+    };
+    for click in sent.iter().filter(|click| is_named(click)) {
+        assert_eq!(purge(click).await, [click.id]);
+    }
+    let mut left = decode(&stream.reclaim(size(10), Duration::ZERO).await.expect("a batch"));
+    left.extend(decode(&take_some(&*stream).await));
+    left.retain(|click| !is_named(click));
+    assert_eq!(left, [sent[2].clone(), sent[4].clone()]);
+    let all = stream.reclaim(size(10), Duration::ZERO).await.expect("a batch");
+    ack(&*stream, &all).await;
+    // What was not settled then is now.
+    for click in sent.iter().filter(|click| is_named(click)) {
+        purge(click).await;
+    }
+    for click in sent.iter().filter(|click| is_named(click)) {
+        assert_eq!(purge(click).await, []);
+    }
+    assert_drained(&*stream).await;
+    append(fixture, &[click(9)]).await;
+    assert_eq!(decode(&take(&*stream, 1).await), [click(9)], "the stream goes on");
+}
+
+/// Takes what waits without waiting for more.
+async fn take_some(stream: &dyn ClickStream) -> Vec<Delivery> {
+    stream.next_batch(size(10), GLANCE).await.expect("a batch")
 }
 
 /// A consumer may leave at any time; what it holds can still be reclaimed.

@@ -40,6 +40,9 @@ mod clicks {
 mod ledger {
     vayro_core::ledger_store_contract!(crate::fixture::fixture());
 }
+mod purges {
+    vayro_core::purge_store_contract!(crate::fixture::fixture());
+}
 mod retention {
     vayro_core::retention_store_contract!(crate::fixture::fixture());
 }

@@ -58,6 +58,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         rolled_up: rolled_up(sqlite.clone()),
         ledger: Arc::new(sqlite.clone()),
         retention: Arc::new(sqlite.clone()),
+        purges: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

@@ -253,6 +253,14 @@ impl ClickStream for StuckAck {
         self.stream.unsettled(max).await
     }
 
+    async fn purge(
+        &self,
+        selector: &vayro_core::purge::ClickSelector,
+        after: Option<&str>,
+    ) -> Result<vayro_core::page::Page<vayro_core::ids::ClickId, String>, StreamError> {
+        self.stream.purge(selector, after).await
+    }
+
     async fn leave(&self) -> Result<(), StreamError> {
         self.stream.leave().await
     }
