@@ -2,6 +2,7 @@
 
 mod click_audit;
 mod dead_letters;
+mod purges;
 mod stream;
 mod users;
 
@@ -15,5 +16,6 @@ pub(crate) fn router() -> OpenApiRouter<SharedState> {
         .merge(stream::router())
         .merge(click_audit::router())
         .merge(dead_letters::router())
+        .merge(purges::router())
         .merge(users::router())
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use vayro_backends::Backends;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, IdempotencyStore,
-    KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+    KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter, SessionStore, UserStore,
+    WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -48,6 +49,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// What edges counted, and what it is compared with.
     pub ledger: Arc<dyn LedgerStore>,
+    /// Clicks that somebody asked to have removed.
+    pub purges: Arc<dyn PurgeStore>,
     /// What edges say about themselves.
     pub reports: Arc<dyn EdgeReports>,
     /// Rate limits.
@@ -70,6 +73,7 @@ impl From<&Backends> for Ports {
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
             ledger: Arc::clone(&backends.ledger),
+            purges: Arc::clone(&backends.purges),
             reports: Arc::clone(&backends.reports),
             limits: Arc::clone(&backends.limits),
         }

@@ -11,8 +11,8 @@ use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
     EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
-    LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, StoreError, UserStore,
-    WorkspaceStore,
+    LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RetentionStore, RollupStore, SessionStore,
+    StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -71,6 +71,10 @@ pub struct Backends {
     pub ledger_file: Arc<dyn LedgerFile>,
     /// The counts of all edges.
     pub ledger: Arc<dyn LedgerStore>,
+    /// Clicks that somebody asked to have removed.
+    pub purges: Arc<dyn PurgeStore>,
+    /// What goes by age.
+    pub retention: Arc<dyn RetentionStore>,
     /// Rate limits.
     pub limits: Arc<dyn RateLimiter>,
     pub(crate) drainer: Arc<Drainer>,

@@ -59,12 +59,17 @@ pub enum Command {
     #[command(subcommand)]
     Dlq(commands::dlq::DlqCommand),
     #[command(subcommand)]
+    Purge(Box<commands::purge::PurgeCommand>),
+    #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
     #[cfg(feature = "server")]
     Migrate(commands::migrate::MigrateArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
     Rollup(commands::rollup::RollupCommand),
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Retention(commands::retention::RetentionCommand),
     #[cfg(feature = "server")]
     Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
@@ -108,11 +113,14 @@ impl Command {
             Self::User(command) => command.run(ui, context).await,
             Self::Stream(command) => command.run(ui, context).await,
             Self::Dlq(command) => command.run(ui, context).await,
+            Self::Purge(command) => command.run(ui, context).await,
             Self::Audit(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
             #[cfg(feature = "server")]
             Self::Rollup(command) => command.run(ui, context).await,
+            #[cfg(feature = "server")]
+            Self::Retention(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]

@@ -7,6 +7,7 @@ pub mod error;
 pub mod http;
 pub mod links;
 pub mod operations;
+pub mod purges;
 
 pub use error::{ApiError, Problem};
 pub use http::Api;

@@ -18,6 +18,9 @@ pub mod logout;
 pub mod man;
 #[cfg(feature = "server")]
 pub mod migrate;
+pub mod purge;
+#[cfg(feature = "server")]
+pub mod retention;
 #[cfg(feature = "server")]
 pub mod rollup;
 pub mod stats;

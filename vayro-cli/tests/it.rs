@@ -24,6 +24,8 @@ mod it {
     #[cfg(feature = "server")]
     mod operations;
     #[cfg(feature = "server")]
+    mod privacy;
+    #[cfg(feature = "server")]
     mod server;
     #[cfg(feature = "server")]
     mod stats;

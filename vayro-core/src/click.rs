@@ -49,6 +49,9 @@ pub struct Click {
     pub method: ClickMethod,
     /// Whether the browser said it only prefetches (`Sec-Purpose` or `Purpose`).
     pub is_prefetch: bool,
+    /// Whether the visitor asked for privacy and the edge respects it. Such a click counts, has no address, and
+    /// what is stored of it says nothing about the visitor but the class of device.
+    pub is_private: bool,
 }
 
 /// A stream entry's fields in order, undecoded.
@@ -89,6 +92,8 @@ pub mod field {
     pub const METHOD: &str = "method";
     /// `prefetch`; left out otherwise.
     pub const PURPOSE: &str = "purpose";
+    /// `private`; left out otherwise.
+    pub const PRIVACY: &str = "privacy";
 }
 
 impl Click {
@@ -122,11 +127,14 @@ impl Click {
         if self.is_prefetch {
             put(field::PURPOSE, "prefetch");
         }
+        if self.is_private {
+            put(field::PRIVACY, "private");
+        }
     }
 
     /// Returns the fields of the stream entry.
     pub fn to_fields(&self) -> Fields {
-        let mut fields = Fields::with_capacity(11);
+        let mut fields = Fields::with_capacity(12);
         self.encode(|name, value| fields.push((name.to_owned(), value.as_bytes().to_vec())));
         fields
     }
@@ -173,6 +181,8 @@ impl Click {
             query: text(field::QUERY, QUERY_LEN_MAX),
             method,
             is_prefetch: find(field::PURPOSE).is_some_and(|purpose| purpose == b"prefetch"),
+            // Any value: a newer edge may have more to say, and less is stored rather than more.
+            is_private: find(field::PRIVACY).is_some_and(|privacy| !privacy.is_empty()),
         })
     }
 }
@@ -295,6 +305,7 @@ mod tests {
             query: "".into(),
             method: ClickMethod::Head,
             is_prefetch: true,
+            is_private: random[0].is_multiple_of(2),
         }
     }
 

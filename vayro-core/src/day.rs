@@ -49,6 +49,20 @@ impl Day {
         self.start().plus(std::time::Duration::from_secs(86_400))
     }
 
+    /// Returns the first day of its month.
+    #[must_use]
+    pub fn first_of_month(self) -> Self {
+        let date = self.start().to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
+        self.minus(u16::try_from(date.day() - 1).unwrap_or(0))
+    }
+
+    /// Returns the first day of the month after its own, or the last day there is.
+    #[must_use]
+    pub fn next_month(self) -> Self {
+        // Whatever the month, its first day and 31 more lie in the next one.
+        Self::from_number(self.first_of_month().0 + 31).map_or(Self(self.0), Self::first_of_month)
+    }
+
     /// Returns the day `days` before it, or the first one there is.
     #[must_use]
     pub fn minus(self, days: u16) -> Self {
@@ -98,6 +112,11 @@ mod tests {
         assert_eq!(Day::of(day.start()), day);
         assert_eq!(Day::of(day.end()).number(), day.number() + 1);
         assert_eq!(day.minus(1).to_string(), "2026-04-30");
+        assert_eq!(day.minus(1).first_of_month().to_string(), "2026-04-01");
+        assert_eq!(day.first_of_month(), day);
+        assert_eq!(day.minus(1).next_month(), day);
+        assert_eq!("2026-01-31".parse::<Day>().expect("a day").next_month().to_string(), "2026-02-01");
+        assert_eq!("2026-12-01".parse::<Day>().expect("a day").next_month().to_string(), "2027-01-01");
         assert_eq!(Day::from_number(day.number()), Some(day));
         assert_eq!(Day::of(Timestamp::EPOCH.minus(std::time::Duration::from_secs(1))).number(), -1);
     }

@@ -94,6 +94,10 @@ id_type!(
 );
 
 id_type!(
+    /// A removal of clicks that somebody asked for.
+    PurgeId
+);
+id_type!(
     /// One try to run a request that carries an idempotency key.
     ClaimId
 );

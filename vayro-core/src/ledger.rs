@@ -84,17 +84,23 @@ pub enum Removal {
     LinkDeleted,
     /// Their dead letters were purged.
     LetterPurged,
+    /// They were older than their workspace keeps clicks.
+    Expired,
+    /// Somebody asked to have them removed.
+    Requested,
 }
 
 impl Removal {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LinkDeleted, Self::LetterPurged];
+    pub const ALL: [Self; 4] = [Self::LinkDeleted, Self::LetterPurged, Self::Expired, Self::Requested];
 
     /// Returns its name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LinkDeleted => "link_deleted",
             Self::LetterPurged => "letter_purged",
+            Self::Expired => "expired",
+            Self::Requested => "requested",
         }
     }
 }

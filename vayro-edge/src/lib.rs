@@ -33,6 +33,8 @@ pub mod admin;
 pub mod process;
 
 pub use edge::{BindError, Edge, EdgeAddresses, EdgeDeps, RunError};
-pub use settings::{CertificateSettings, EdgeSettings, UnknownHost, UpstreamSettings};
+pub use settings::{
+    CertificateSettings, ClickAddress, EdgeSettings, PrivacySignal, UnknownHost, UpstreamSettings,
+};
 pub use shared::Clock;
 pub use tls::CertificateError;

@@ -17,7 +17,7 @@ use crate::cache::{Entry, KeyRef, Outcome, Read};
 use crate::pages::Page;
 use crate::routes::Domain;
 use crate::shared::Shared;
-use crate::visitor::{demo_instant, mint_click, visitor_address};
+use crate::visitor::{Visit, demo_instant, mint_click, visitor_address};
 
 /// What the path of a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,7 +156,8 @@ async fn send_on(
         .unwrap_or(now);
     let visitor = peer.map(|peer| visitor_address(peer, headers, &shared.settings.trusted_proxies));
     let query = path_and_query(request).1;
-    shared.rings.push(mint_click(&entry.link, at, visitor, method, query, headers));
+    let visit = Visit { at, ip: visitor, method, query, headers };
+    shared.rings.push(mint_click(&entry.link, &visit, &shared.settings));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What can be configured about the edge. `config/vayro.toml` has the defaults and the reasons.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use vayro_backends::config::{ConfigErrors, Layers, Size, Span};
 use vayro_core::host::Host;
 use vayro_core::target::TargetUrl;
+use vayro_core::visitor::network;
 
 /// Smallest and largest limit of a request head; Pingora itself takes no more than a mebibyte.
 const HEAD_SIZES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 19;
@@ -71,6 +72,12 @@ pub struct EdgeSettings {
     /// How long one look-up may take.
     #[serde(deserialize_with = "span")]
     pub lookup_timeout: Duration,
+    /// What of a visitor's address leaves the edge with a click.
+    pub click_address: ClickAddress,
+    /// What `Sec-GPC: 1` does.
+    pub global_privacy_control: PrivacySignal,
+    /// What `DNT: 1` does.
+    pub do_not_track: PrivacySignal,
     /// Clicks that fit into the ring of one thread.
     pub click_ring_len: usize,
     /// How long one batch of clicks may take to be handed over before it is offered again.
@@ -139,6 +146,39 @@ pub enum UnknownHost {
     Default,
     /// They are refused.
     Reject,
+}
+
+/// What of a visitor's address leaves the edge with a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClickAddress {
+    /// All of it.
+    Full,
+    /// The network: IPv4 cut to /24, IPv6 to /48.
+    Truncated,
+    /// Nothing.
+    None,
+}
+
+impl ClickAddress {
+    /// Returns what is left of an address.
+    pub(crate) fn of(self, ip: IpAddr) -> Option<IpAddr> {
+        match self {
+            Self::Full => Some(ip),
+            Self::Truncated => Some(network(ip)),
+            Self::None => None,
+        }
+    }
+}
+
+/// What a browser's wish for privacy does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrivacySignal {
+    /// Nothing.
+    Ignore,
+    /// The click counts and says nothing about the visitor.
+    Respect,
 }
 
 impl EdgeSettings {
@@ -244,6 +284,9 @@ mod tests {
         assert_eq!(settings.listen, ["127.0.0.1:8080".parse().expect("valid")]);
         assert_eq!(settings.root_redirect, None);
         assert!(!settings.demo_import && settings.trusted_proxies.is_empty());
+        assert_eq!(settings.click_address, ClickAddress::Full);
+        assert_eq!(settings.global_privacy_control, PrivacySignal::Respect);
+        assert_eq!(settings.do_not_track, PrivacySignal::Ignore);
         assert!(settings.grace + settings.flush_timeout < Duration::from_secs(30));
     }
 

@@ -13,6 +13,7 @@ use vayro_core::ids::ClickId;
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
 
+use crate::settings::{EdgeSettings, PrivacySignal};
 use crate::shared::is_within;
 
 /// `X-Forwarded-For`.
@@ -23,6 +24,8 @@ pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forw
 const X_VAYRO_DEMO_AT: HeaderName = HeaderName::from_static("x-vayro-demo-at");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+const DNT: HeaderName = HeaderName::from_static("dnt");
 
 /// How far back a demo visit may lie.
 const DEMO_WINDOW: Duration = Duration::from_secs(60 * 24 * 60 * 60);
@@ -68,31 +71,79 @@ pub(crate) fn demo_instant(headers: &HeaderMap, now: Timestamp) -> Option<Timest
     (at <= now && now.since(at) <= DEMO_WINDOW).then_some(at)
 }
 
-/// Mints the click of a visit that was just answered.
-pub(crate) fn mint_click(
-    link: &CachedLink,
-    at: Timestamp,
-    ip: Option<IpAddr>,
-    method: ClickMethod,
-    query: &[u8],
-    headers: &HeaderMap,
-) -> Click {
+/// A visit that was just answered.
+pub(crate) struct Visit<'a> {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// The visitor's address as far as known.
+    pub(crate) ip: Option<IpAddr>,
+    /// The method.
+    pub(crate) method: ClickMethod,
+    /// The query string, without `?`.
+    pub(crate) query: &'a [u8],
+    /// The request's headers.
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// Mints the click of a visit. What is not to be kept of the visitor never leaves this function.
+pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSettings) -> Click {
+    let &Visit { at, ip, method, query, headers } = visit;
     let text = |name: &HeaderName, len_max| match headers.get(name) {
         Some(value) => clean(value.as_bytes(), len_max),
         None => Box::default(),
     };
-    Click {
+    let is_private = is_private(headers, settings);
+    let click = Click {
         id: ClickId::generate(at, &mut rand::rng()),
         link_id: link.id,
         workspace_id: link.workspace_id,
-        ip,
+        ip: ip.and_then(|ip| settings.click_address.of(ip)),
         user_agent: text(&USER_AGENT, USER_AGENT_LEN_MAX),
         referer: text(&REFERER, REFERER_LEN_MAX),
         language: text(&ACCEPT_LANGUAGE, LANGUAGE_LEN_MAX),
         query: if query.is_empty() { Box::default() } else { clean(query, QUERY_LEN_MAX) },
         method,
         is_prefetch: is_prefetch(headers),
+        is_private,
+    };
+    if is_private { withhold(click) } else { click }
+}
+
+/// Tells whether the visitor asks for privacy by a signal that is respected.
+fn is_private(headers: &HeaderMap, settings: &EdgeSettings) -> bool {
+    [(&SEC_GPC, settings.global_privacy_control), (&DNT, settings.do_not_track)]
+        .into_iter()
+        .filter(|(_, signal)| *signal == PrivacySignal::Respect)
+        .any(|(name, _)| headers.get(name).is_some_and(|value| value.as_bytes().trim_ascii() == b"1"))
+}
+
+/// Takes out of a click what tells visitors apart. The user agent stays: robots are told by it, and the worker
+/// stores no more of it than the class of device.
+fn withhold(click: Click) -> Click {
+    Click {
+        ip: None,
+        language: Box::default(),
+        referer: origin(&click.referer).into(),
+        query: of_campaigns(&click.query).into(),
+        ..click
     }
+}
+
+/// Returns scheme and host of an address, nothing if it has none.
+fn origin(address: &str) -> &str {
+    let Some((scheme, rest)) = address.split_once("://") else { return "" };
+    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // Before an `@` there may be a name and a password.
+    if rest[..host].contains('@') { "" } else { &address[..scheme.len() + "://".len() + host] }
+}
+
+/// Returns the parts of a query string that the link's owner put there to tell campaigns apart.
+fn of_campaigns(query: &str) -> String {
+    let is_ours = |part: &&str| {
+        let name = part.split_once('=').map_or(*part, |(name, _)| name);
+        name == "qr" || name.starts_with("utm_")
+    };
+    query.split('&').filter(is_ours).collect::<Vec<_>>().join("&")
 }
 
 fn is_prefetch(headers: &HeaderMap) -> bool {
@@ -147,6 +198,22 @@ mod tests {
         assert_eq!(at(1_790_000_000_001), None);
         assert_eq!(demo_instant(&headers(&[("x-vayro-demo-at", "soon")]), now), None);
         assert_eq!(demo_instant(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_referrer_is_cut_to_its_origin() {
+        assert_eq!(origin("https://news.example/story?id=7#x"), "https://news.example");
+        assert_eq!(origin("https://news.example:8443"), "https://news.example:8443");
+        assert_eq!(origin("android-app://com.example/path"), "android-app://com.example");
+        for bad in ["", "news.example/story", "https://ann:secret@news.example/"] {
+            assert_eq!(origin(bad), "", "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_campaigns_stay_in_a_query() {
+        assert_eq!(of_campaigns("fbclid=abc&utm_source=news&qr=1&user=ann"), "utm_source=news&qr=1");
+        assert_eq!(of_campaigns("fbclid=abc"), "");
     }
 
     #[test]

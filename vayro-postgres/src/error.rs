@@ -68,6 +68,11 @@ pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| sql_state(error) == state::UNIQUE_VIOLATION)
 }
 
+/// Tells whether somebody else held a lock for too long.
+pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| sql_state(error) == state::LOCK_NOT_AVAILABLE)
+}
+
 /// Tells whether rows elsewhere still need the row through the foreign key `constraint`.
 pub(crate) fn is_referenced(error: &sqlx::Error, constraint: &str) -> bool {
     error.as_database_error().is_some_and(|error| {

@@ -93,6 +93,26 @@ pub(crate) async fn note_deleted(connection: &mut PgConnection, link: uuid::Uuid
     Ok(())
 }
 
+/// Adds to what was removed.
+pub(crate) async fn note(
+    connection: &mut PgConnection,
+    removed: impl IntoIterator<Item = (Day, u64)>,
+    why: Removal,
+) -> Result<(), sqlx::Error> {
+    for (day, clicks) in removed {
+        sqlx::query(
+            "INSERT INTO click_removals (day, reason, clicks) VALUES (DATE '1970-01-01' + $1, $2, $3)
+             ON CONFLICT (day, reason) DO UPDATE SET clicks = click_removals.clicks + excluded.clicks",
+        )
+        .bind(day.number())
+        .bind(why.as_str())
+        .bind(column(clicks))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl LedgerStore for PgStores {
     async fn record(&self, ledgers: &[EdgeLedger]) -> Result<(), StoreError> {
@@ -200,19 +220,7 @@ impl LedgerStore for PgStores {
     async fn note_removed(&self, removed: &[(Day, u64)], why: Removal) -> Result<(), StoreError> {
         self.within(async |connection| {
             let mut tx = connection.begin().await?;
-            for (day, clicks) in removed {
-                sqlx::query(
-                    "INSERT INTO click_removals (day, reason, clicks)
-                     VALUES (DATE '1970-01-01' + $1, $2, $3)
-                     ON CONFLICT (day, reason) DO UPDATE
-                     SET clicks = click_removals.clicks + excluded.clicks",
-                )
-                .bind(day.number())
-                .bind(why.as_str())
-                .bind(column(*clicks))
-                .execute(&mut *tx)
-                .await?;
-            }
+            note(&mut tx, removed.iter().copied(), why).await?;
             tx.commit().await?;
             Ok(())
         })

@@ -4,6 +4,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use vayro_core::day::Day;
 use vayro_core::ports::StoreError;
 use vayro_core::timestamp::Timestamp;
 
@@ -13,7 +14,7 @@ use crate::error::{Failure, internal};
 /// Most months one call prepares: a guard against a clock gone wild.
 const MONTHS_MAX: usize = 240;
 
-/// Key of the advisory lock under which partitions are made: "vayrpart" in ASCII.
+/// Key of the advisory lock under which partitions are made and marked for removal: "vayrpart" in ASCII.
 const LOCK_KEY: i64 = 0x7661_7972_7061_7274;
 
 /// Somebody asked for more months than anybody needs.
@@ -21,16 +22,38 @@ const LOCK_KEY: i64 = 0x7661_7972_7061_7274;
 #[error("more than {MONTHS_MAX} months of partitions were asked for")]
 struct TooManyMonths;
 
+/// What the names of partitions begin with; year and month follow.
+const PREFIX: &str = "click_events_";
+
 /// A UTC month and the name of its partition.
-#[derive(Debug, PartialEq, Eq)]
-struct Month {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Month {
     first: Date,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Month {
     fn new(first: Date) -> Self {
-        Self { first, name: format!("click_events_{:04}{:02}", first.year(), first.month()) }
+        Self { first, name: format!("{PREFIX}{:04}{:02}", first.year(), first.month()) }
+    }
+
+    /// Reads the name of a partition; `None` if it is not one of ours.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let digits = name.strip_prefix(PREFIX)?;
+        let (year, month) = digits.split_at_checked(4)?;
+        let first = Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
+        Some(Self::new(first)).filter(|month| month.name == name)
+    }
+
+    /// Returns the month that holds a day.
+    pub(crate) fn of_day(day: Day) -> Self {
+        month_of(day.start())
+    }
+
+    /// Returns its first day.
+    pub(crate) fn first_day(&self) -> Day {
+        let start = self.first.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+        Day::of(start.map_or(Timestamp::EPOCH, Timestamp::from))
     }
 
     fn next(&self) -> Self {
@@ -64,8 +87,10 @@ fn months(from: Timestamp, to: Timestamp) -> Result<Vec<Month>, StoreError> {
 /// Makes the partitions that are missing.
 pub(crate) async fn ensure(stores: &PgStores, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
     let mut months = months(from, to)?;
-    let existing = stores.within(async |connection| find(connection, &months).await).await?;
-    months.retain(|month| !existing.contains(&month.name));
+    let (existing, removed) = stores
+        .within(async |connection| Ok((find(connection, &months).await?, removed_until(connection).await?)))
+        .await?;
+    months.retain(|month| !existing.contains(&month.name) && !is_removed(month, removed));
     for month in &months {
         stores
             .within(async |connection| {
@@ -94,10 +119,30 @@ async fn find(connection: &mut PgConnection, months: &[Month]) -> Result<Vec<Str
     Ok(found)
 }
 
-/// Makes one partition, unless another process made it meanwhile.
+/// Waits for everybody who makes months or marks them for removal, and keeps others from it until the
+/// transaction ends.
+pub(crate) async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(connection).await.map(drop)
+}
+
+/// Returns the first day after every month that was removed by age; `None` if none was.
+pub(crate) async fn removed_until(connection: &mut PgConnection) -> Result<Option<Day>, Failure> {
+    let newest: Option<i32> = sqlx::query_scalar("SELECT max(month) - DATE '1970-01-01' FROM removed_months")
+        .fetch_one(connection)
+        .await?;
+    Ok(newest.and_then(Day::from_number).map(Day::next_month))
+}
+
+fn is_removed(month: &Month, removed_until: Option<Day>) -> bool {
+    removed_until.is_some_and(|until| month.first_day() < until)
+}
+
+/// Makes one partition, unless another process made it, or removed it by age, meanwhile.
 async fn create(connection: &mut PgConnection, month: &Month) -> Result<(), Failure> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(&mut *connection).await?;
-    if !find(connection, std::slice::from_ref(month)).await?.is_empty() {
+    lock(connection).await?;
+    if !find(connection, std::slice::from_ref(month)).await?.is_empty()
+        || is_removed(month, removed_until(connection).await?)
+    {
         return Ok(());
     }
     // Statements that change the schema take no parameters; name and bounds are made of a date alone.
@@ -136,6 +181,18 @@ mod tests {
         );
         assert_eq!(names("2026-05-01T00:00:00Z", "2026-05-31T23:59:59Z"), ["click_events_202605"]);
         assert!(names("2026-06-01T00:00:00Z", "2026-05-01T00:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn partitions_are_known_by_their_names() {
+        let month = Month::of_day("2026-05-17".parse().expect("a day"));
+        assert_eq!(Month::of_name("click_events_202605"), Some(month.clone()));
+        assert_eq!(month.first_day().to_string(), "2026-05-01");
+        for name in
+            ["click_events", "click_events_", "click_events_202613", "click_events_20265", "other_202605"]
+        {
+            assert_eq!(Month::of_name(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
 
 use crate::error::Failure;
 use crate::instant::Instant;
+use crate::retention;
 use crate::rollups::{self, damaged};
 
 /// Clicks held in memory at once.
@@ -100,24 +101,37 @@ async fn stored(
     Ok(set)
 }
 
+/// Forgets that a day is due.
+async fn forget_due(
+    connection: &mut PgConnection,
+    workspace_id: WorkspaceId,
+    day: Day,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM rollup_recounts WHERE workspace_id = $1 AND day >= $2 AND day < $3")
+        .bind(workspace_id.as_uuid())
+        .bind(Instant(day.start()))
+        .bind(Instant(day.end()))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 async fn replace(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
     day: Day,
     counted: RollupSet,
 ) -> Result<(), sqlx::Error> {
-    for statement in [
+    sqlx::query(
         "DELETE FROM click_rollups
          WHERE workspace_id = $1 AND span IN ('hour', 'day') AND start >= $2 AND start < $3",
-        "DELETE FROM rollup_recounts WHERE workspace_id = $1 AND day >= $2 AND day < $3",
-    ] {
-        sqlx::query(statement)
-            .bind(workspace_id.as_uuid())
-            .bind(Instant(day.start()))
-            .bind(Instant(day.end()))
-            .execute(&mut *connection)
-            .await?;
-    }
+    )
+    .bind(workspace_id.as_uuid())
+    .bind(Instant(day.start()))
+    .bind(Instant(day.end()))
+    .execute(&mut *connection)
+    .await?;
+    forget_due(connection, workspace_id, day).await?;
     rollups::insert_all(connection, counted.into_rollups()).await
 }
 
@@ -139,6 +153,14 @@ pub(crate) async fn recount(
         rollups::shut_out_writers(&mut tx, workspace_id, day).await?;
     }
     let counted = count(&mut tx, workspace_id, day).await?;
+    // Afterwards: horizons rise before clicks go, so whoever missed a click sees the horizon.
+    if retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon) {
+        if is_repair {
+            forget_due(&mut tx, workspace_id, day).await?;
+        }
+        tx.commit().await?;
+        return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
+    }
     let check = counted.check(&stored(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;

@@ -48,6 +48,11 @@ script!(
     "replay.lua"
 );
 script!(
+    /// Removes named entries.
+    PURGE,
+    "purge.lua"
+);
+script!(
     /// Removes settled entries.
     TRIM,
     "trim.lua"

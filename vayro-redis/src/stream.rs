@@ -1,6 +1,7 @@
 //! The click stream as one worker sees it.
 
 mod housekeeping;
+mod purge;
 mod reader;
 mod reclaim;
 mod replay;
@@ -14,7 +15,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
 use vayro_core::failpoint;
+use vayro_core::ids::ClickId;
+use vayro_core::page::Page;
 use vayro_core::ports::{BoxError, ClickStream, StreamError};
+use vayro_core::purge::ClickSelector;
 use vayro_core::stream::{BoundedCount, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
@@ -196,6 +200,19 @@ impl ClickStream for RedisClickStream {
 
     async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
         self.with_group(|| self.rewind(since)).await.map_err(unavailable)
+    }
+
+    async fn purge(
+        &self,
+        selector: &ClickSelector,
+        after: Option<&str>,
+    ) -> Result<Page<ClickId, String>, StreamError> {
+        let after = match after.map(str::parse) {
+            None => None,
+            Some(Ok(after)) => Some(after),
+            Some(Err(_)) => return Ok(Page { items: Vec::new(), next: None }),
+        };
+        self.remove_matching(selector, after).await.map_err(unavailable)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -121,6 +121,11 @@ impl SegmentLog {
         self.next_seq
     }
 
+    /// Returns the sequence of the oldest record that is there, settled or not.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.segments.front().map_or(self.next_seq, |front| front.first_seq)
+    }
+
     /// Returns the sequence below which everything is settled.
     pub(crate) const fn cursor(&self) -> u64 {
         self.cursor
@@ -202,6 +207,7 @@ impl SegmentLog {
         }
         self.next_seq = end_seq;
         if let Some(segment) = self.segments.back_mut() {
+            segment.first_at = segment.first_at.or(Some(at));
             segment.last_at = segment.last_at.max(Some(at));
         }
         let is_much = self.writer.as_ref().is_some_and(|writer| writer.unsynced.len() > UNSYNCED_LEN_MAX);
@@ -241,7 +247,8 @@ impl SegmentLog {
         let number = self.next_number;
         // A number is used once, also when making the file fails half-way.
         self.next_number += 1;
-        let segment = Segment { number, first_seq, len: HEAD_LEN, last_at: None, memory: None };
+        let segment =
+            Segment { number, first_seq, len: HEAD_LEN, first_at: None, last_at: None, memory: None };
         let path = self.dir.join(segment.name());
         let mut file = self.fs.create(&path)?;
         if let Err(error) = file.append(&segment::head()) {
@@ -334,6 +341,7 @@ impl SegmentLog {
             number,
             first_seq: writer.unsynced_seq,
             len: memory.len() as u64,
+            first_at: None,
             last_at,
             memory: Some(memory),
         });

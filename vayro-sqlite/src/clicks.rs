@@ -13,7 +13,7 @@ use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
 use crate::error::write_error;
-use crate::{rollups, salts};
+use crate::{retention, rollups, salts};
 
 /// Rows per statement, largest first. Few sizes, so that the statements stay prepared whatever the
 /// batch; the largest stays far below SQLite's limit of 32,766 parameters.
@@ -53,6 +53,11 @@ enum BadClick {
     #[error("`{column}` is longer than {len_max} characters")]
     TooLong { column: &'static str, len_max: usize },
 }
+
+/// The click happened in a month that was removed by age.
+#[derive(Debug, thiserror::Error)]
+#[error("the month of click {0} was removed by age")]
+struct RemovedMonth(Uuid);
 
 /// SQLite keeps any text and any time; the two sets must refuse the same clicks.
 fn check(row: &ClickRow) -> Result<(), BadClick> {
@@ -148,6 +153,14 @@ impl ClickStore for SqliteStores {
         // Everything is encoded before the lock is taken: edits of links wait for it.
         let mut statements: Vec<_> = pieces(rows).map(insert_clicks).collect();
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(write_error)?;
+        let removed_until = retention::removed_until(&mut tx).await.map_err(write_error)?;
+        let is_removed = |row: &&ClickRow| removed_until.is_some_and(|until| row.timestamp < until.start());
+        if let Some(row) = rows.iter().find(is_removed) {
+            return Err(WriteError::Rejected {
+                reason: DeadReason::OutOfRange,
+                source: Box::new(RemovedMonth(row.id.as_uuid())),
+            });
+        }
         let mut outcome = WriteOutcome::default();
         let mut stored = HashSet::new();
         let middle = statements.len() / 2;
@@ -174,7 +187,7 @@ impl ClickStore for SqliteStores {
         Ok(outcome)
     }
 
-    /// Does nothing: the one table takes any time.
+    /// Does nothing: the one table takes any time that was not removed by age.
     async fn ensure_partitions(&self, _from: Timestamp, _to: Timestamp) -> Result<(), StoreError> {
         Ok(())
     }

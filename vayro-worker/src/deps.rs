@@ -6,7 +6,10 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
-use vayro_core::ports::{ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupStore, SessionStore};
+use vayro_core::ports::{
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RetentionStore,
+    RollupStore, SessionStore,
+};
 use vayro_core::timestamp::Timestamp;
 
 /// Tells the time.
@@ -24,6 +27,12 @@ pub struct WorkerDeps {
     pub clicks: Arc<dyn ClickStore>,
     /// What the rows add up to.
     pub rollups: Arc<dyn RollupStore>,
+    /// Dead letters, for removing what somebody asked to have removed.
+    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Clicks that somebody asked to have removed.
+    pub purges: Arc<dyn PurgeStore>,
+    /// What goes by age.
+    pub retention: Arc<dyn RetentionStore>,
     /// Links, for removing deleted ones for good.
     pub links: Arc<dyn LinkStore>,
     /// Sessions, for removing expired ones.
@@ -43,6 +52,9 @@ impl WorkerDeps {
             stream: Arc::clone(&backends.stream),
             clicks: Arc::clone(&backends.click_rows),
             rollups: Arc::clone(&backends.rollups),
+            dead_letters: Arc::clone(&backends.dead_letters),
+            purges: Arc::clone(&backends.purges),
+            retention: Arc::clone(&backends.retention),
             links: Arc::clone(&backends.links),
             sessions: Arc::clone(&backends.sessions),
             idempotency: Arc::clone(&backends.idempotency),

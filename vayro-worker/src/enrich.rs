@@ -102,14 +102,15 @@ impl Enricher {
     /// Makes the row of a click. `salt` is that of the click's own UTC day, `None` if it is gone.
     pub fn enrich(&self, click: Click, salt: Option<&Salt>) -> ClickRow {
         // An IPv4 visitor of a dual-stack listener arrives as `::ffff:192.0.2.7`.
-        let ip = click.ip.map(|ip| ip.to_canonical());
+        let ip = click.ip.filter(|_| !click.is_private).map(|ip| ip.to_canonical());
         let place = ip.and_then(|ip| self.geoip.find(ip)).unwrap_or_default();
         let agent = self.user_agents.get(&click.user_agent);
         let campaign = campaign::read(&click.query);
         let visitor_id = salt
             .zip(ip)
             .map(|(salt, ip)| visitor::pseudonym(salt, click.workspace_id, ip, &click.user_agent));
-        ClickRow {
+        let is_private = click.is_private;
+        let row = ClickRow {
             id: click.id,
             timestamp: click.timestamp(),
             link_id: click.link_id,
@@ -133,7 +134,42 @@ impl Enricher {
             utm_term: campaign.term,
             utm_content: campaign.content,
             visitor_id,
-        }
+        };
+        if is_private { withhold(row) } else { row }
+    }
+}
+
+/// Takes out of a row what it says about the visitor, except the class of device. What the link's owner put
+/// into the address of the link stays, and so does the site the visitor came from. Every member is named here,
+/// so that nobody adds one without deciding.
+fn withhold(row: ClickRow) -> ClickRow {
+    let ClickRow {
+        id, timestamp, link_id, workspace_id, class, bot, device_type, referer_host, trigger, ..
+    } = row;
+    ClickRow {
+        id,
+        timestamp,
+        link_id,
+        workspace_id,
+        class,
+        bot,
+        country_code: String::new(),
+        region: String::new(),
+        city: String::new(),
+        device_type,
+        browser: String::new(),
+        os: String::new(),
+        language: String::new(),
+        referer: String::new(),
+        referer_host,
+        ip_address: String::new(),
+        trigger,
+        utm_source: row.utm_source,
+        utm_medium: row.utm_medium,
+        utm_campaign: row.utm_campaign,
+        utm_term: row.utm_term,
+        utm_content: row.utm_content,
+        visitor_id: None,
     }
 }
 

@@ -33,6 +33,7 @@ use crate::deps::WorkerDeps;
 use crate::enrich::Enricher;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::purges::Purges;
 use crate::settings::WorkerSettings;
 use crate::stop::Stop;
 use salts::SaltBook;
@@ -57,6 +58,7 @@ pub(crate) struct Pipeline {
     pub(crate) in_flight: InFlight,
     pub(crate) database: Health,
     pub(crate) stream: Health,
+    pub(crate) purges: Purges,
     salts: SaltBook,
     enriching: Semaphore,
     writing: Semaphore,
@@ -73,6 +75,7 @@ impl Pipeline {
             in_flight: InFlight::new(settings.batches_in_flight),
             database: Health::new("database"),
             stream: Health::new("click stream"),
+            purges: Purges::default(),
             salts: SaltBook::new(Arc::clone(&deps.clicks), Arc::clone(&deps.rng), settings.salt_retention),
             enriching: Semaphore::new(settings.enrich_threads),
             writing: Semaphore::new(settings.writers),
@@ -86,9 +89,22 @@ impl Pipeline {
     /// Works on one batch until all of it is settled.
     pub(crate) async fn process(&self, deliveries: Vec<Delivery>, stop: &mut Stop) -> Result<(), Abandoned> {
         let ids = deliveries.iter().map(|delivery| delivery.id.clone()).collect();
-        let prepared = self.prepare(deliveries, stop).await?;
-        let mut dead = prepared.dead;
-        dead.extend(self.store(prepared.rows, prepared.deliveries, stop).await?);
+        let mut dead = Vec::new();
+        let mut left = deliveries;
+        loop {
+            let purges = self.purges.known();
+            let wanted = self.leave_out(&purges, left, stop).await?;
+            let prepared = self.prepare(wanted, stop).await?;
+            dead.extend(prepared.dead);
+            match self.store(prepared.rows, &prepared.deliveries, &purges, stop).await? {
+                Some(refused) => {
+                    dead.extend(refused);
+                    break;
+                }
+                // Some of it may be stored; storing that again changes nothing.
+                None => left = prepared.deliveries,
+            }
+        }
         self.settle(ids, dead, stop).await
     }
 

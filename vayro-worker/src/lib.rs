@@ -14,6 +14,8 @@ mod health;
 mod ingest;
 mod metrics;
 pub mod process;
+mod purges;
+pub mod retention;
 mod schedule;
 mod settings;
 mod stop;

@@ -8,6 +8,7 @@ use vayro_core::ports::StoreError;
 
 use crate::enrich::Refresh;
 use crate::ingest::Pipeline;
+use crate::retention::{Expired, expire};
 use crate::stop::Stop;
 
 /// How far partitions reach into past and future. Two months never have more days, so every click from
@@ -91,6 +92,7 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
         }
     }
     recount_due(pipeline).await?;
+    expire_old(pipeline).await?;
     if salts + sessions + keys + links > 0 {
         tracing::info!(
             salts,
@@ -104,8 +106,25 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes clicks and rollups that are older than they are kept.
+async fn expire_old(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let now = (pipeline.deps.clock)();
+    let expired = expire(&*pipeline.deps.retention, &pipeline.settings.retention, now).await?;
+    if !expired.is_empty() {
+        let Expired { months, clicks, rollups } = &expired;
+        let (months, in_months) = (months.len(), months.iter().map(|month| month.clicks).sum::<u64>());
+        tracing::info!(
+            months,
+            clicks = in_months + clicks,
+            rollups,
+            "removed by age: {months} months with {in_months} clicks, {clicks} other clicks, {rollups} rollups"
+        );
+    }
+    Ok(())
+}
+
 /// Counts the days again of which clicks were removed.
-async fn recount_due(pipeline: &Pipeline) -> Result<(), StoreError> {
+pub(crate) async fn recount_due(pipeline: &Pipeline) -> Result<(), StoreError> {
     let rollups = &pipeline.deps.rollups;
     for _ in 0..RECOUNT_ROUNDS_MAX {
         let due = rollups.due(RECOUNT_BATCH).await?;

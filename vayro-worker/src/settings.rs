@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use vayro_backends::config::{ConfigErrors, Layers, Span};
+use vayro_backends::config::{ConfigErrors, Layers, Span, retention};
+use vayro_core::retention::Retention;
 
 use crate::enrich::{AddressPolicy, EnrichConfig};
 
@@ -90,6 +91,8 @@ pub struct WorkerSettings {
     pub restore_window: Duration,
     /// How long the salt of visitors' pseudonyms is kept.
     pub salt_retention: Duration,
+    /// How long clicks and rollups are kept.
+    pub retention: Retention,
     /// How often the GeoIP file is looked at.
     pub geoip_poll: Duration,
     /// How clicks are enriched.
@@ -97,10 +100,11 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// Reads and checks the sections `[worker]` and `[geoip]`; mistakes go to `errors`.
+    /// Reads and checks the sections `[worker]`, `[geoip]` and `[retention]`; mistakes go to `errors`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
-        // Both are read before giving up, so that the mistakes of both are reported.
+        // All are read before giving up, so that the mistakes of all are reported.
         let (worker, geoip) = (layers.section("worker", errors), layers.section("geoip", errors));
+        let retention = retention(layers, errors);
         let (worker, geoip): (WorkerSection, GeoIpSection) = (worker?, geoip?);
         let mut is_sound = true;
         let mut check = |key: &str, holds: bool, message: &str| {
@@ -131,10 +135,11 @@ impl WorkerSettings {
             "must be 1 to 10000000",
         );
         check("geoip.places_max", (1..=CACHE_MAX).contains(&geoip.places_max), "must be 1 to 10000000");
-        is_sound.then(|| Self::from_sections(worker, geoip))
+        let retention = retention?;
+        is_sound.then(|| Self::from_sections(worker, geoip, retention))
     }
 
-    fn from_sections(worker: WorkerSection, geoip: GeoIpSection) -> Self {
+    fn from_sections(worker: WorkerSection, geoip: GeoIpSection, retention: Retention) -> Self {
         Self {
             admin: worker.admin,
             batch_max: worker.batch_max,
@@ -154,6 +159,7 @@ impl WorkerSettings {
             housekeeping_every: worker.housekeeping_every.get(),
             restore_window: worker.restore_window.get(),
             salt_retention: worker.salt_retention.get(),
+            retention,
             geoip_poll: geoip.poll.get(),
             enrich: EnrichConfig {
                 ip: worker.ip,

@@ -13,9 +13,9 @@ use crate::deps::WorkerDeps;
 use crate::enrich::{EnrichError, Enricher, GeoIpStatus};
 use crate::ingest::{self, Pipeline};
 use crate::metrics::Metrics;
-use crate::schedule;
 use crate::settings::WorkerSettings;
 use crate::stop::Stop;
+use crate::{purges, schedule};
 
 /// How long the stream may take to forget this worker.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -120,11 +120,13 @@ impl Worker {
         }
         report_geoip(&pipeline.enricher.geoip().status());
         tasks.spawn(schedule::watch_geoip(Arc::clone(&pipeline), stop.clone()));
-        if schedule::make_partitions(&pipeline, &mut stop).await {
+        if schedule::make_partitions(&pipeline, &mut stop).await && purges::learn(&pipeline, &mut stop).await
+        {
             tasks.spawn(ingest::read(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(ingest::reclaim(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(schedule::trim(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(schedule::keep_house(Arc::clone(&pipeline), stop.clone()));
+            tasks.spawn(purges::keep_purging(Arc::clone(&pipeline), stop.clone()));
         }
         // None of these ends by itself; one that does has failed, and the rest would go on unnoticed.
         tokio::select! {

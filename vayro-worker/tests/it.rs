@@ -8,6 +8,7 @@ mod it {
     mod outage;
     mod poison;
     mod process;
+    mod purges;
     mod schedule;
     mod steady;
     mod stopping;

@@ -35,6 +35,7 @@ async fn put_aside(app: &TestApp, letters: &[(LinkId, DeadReason)]) {
             query: "".into(),
             method: ClickMethod::Get,
             is_prefetch: false,
+            is_private: false,
         };
         app.backends.sink.append(&[click]).await.expect("appends");
         let one = NonZeroUsize::MIN;
@@ -272,4 +273,34 @@ async fn the_first_account_is_made_once() {
     vayro_api::set_password(&app.state, &email(), PASSWORD.to_owned(), &context).await.expect("sets");
     let body = json!({ "email": "root@example.com", "password": PASSWORD });
     app.anonymous().post("/v1/login", body).await.ok(200);
+}
+
+#[tokio::test]
+async fn purges_are_checked_remembered_and_audited() {
+    let app = TestApp::new().await;
+    let client = operator(&app).await;
+    let stranger = app.person("ann").await;
+    let denied = app.session(&stranger).await.post("/v1/ops/purges", json!({})).await;
+    assert_eq!(denied.status, 403);
+    assert_eq!(app.session(&stranger).await.get("/v1/ops/purges").await.status, 403);
+
+    let path = "/v1/ops/purges";
+    client.post(path, json!({ "address": "nowhere" })).await.problem_at("invalid_fields", &["/address", ""]);
+    let backwards = json!({ "from": "2026-05-02T00:00:00Z", "to": "2026-05-01T00:00:00Z" });
+    client.post(path, backwards).await.problem_at("invalid_fields", &["/to"]);
+    let long = json!({ "from": "2020-05-02T00:00:00Z", "to": "2026-05-01T00:00:00Z" });
+    client.post(path, long).await.problem_at("invalid_fields", &["/to"]);
+
+    let of_link = client.post(path, json!({ "link_id": link(1).to_string() })).await.ok(201);
+    assert_eq!((&of_link["state"], &of_link["clicks"]), (&json!("waiting"), &json!(0)));
+    assert_eq!(of_link["to"], app.clock.now().to_string(), "what happens from now on is not meant");
+    let window = json!({
+        "from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z", "address": "2001:db8:1:2::3",
+    });
+    let window = client.post(path, window).await.ok(201);
+    assert_eq!(window["network"], "2001:db8:1::");
+    let id = window["id"].as_str().expect("an id");
+    assert_eq!(client.get(&format!("{path}/{id}")).await.ok(200), window);
+    assert_eq!(client.get(path).await.ok(200)["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(client.get(&format!("{path}/{}", link(7))).await.status, 404);
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use vayro_core::click::Click;
+use vayro_core::ids::ClickId;
 use vayro_core::page::Page;
 use vayro_core::ports::{ClickSink, ClickStream, DeadLetterStore, SinkError, StreamError};
+use vayro_core::purge::ClickSelector;
 use vayro_core::stream::{
     BoundedCount, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
 };
@@ -62,6 +64,10 @@ impl ClickStream for ClosedClicks {
     }
 
     async fn replay(&self, _: Timestamp) -> Result<BoundedCount, StreamError> {
+        closed()
+    }
+
+    async fn purge(&self, _: &ClickSelector, _: Option<&str>) -> Result<Page<ClickId, String>, StreamError> {
         closed()
     }
 

@@ -50,6 +50,7 @@ fn click(link_id: LinkId, workspace_id: WorkspaceId) -> Click {
         query: "".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 

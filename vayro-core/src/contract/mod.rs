@@ -11,6 +11,8 @@ pub mod links;
 pub mod lookup;
 pub mod messages;
 pub mod outbox;
+pub mod purges;
+pub mod retention;
 pub mod rollups;
 mod rules;
 pub mod stores;

@@ -213,7 +213,7 @@ pub async fn a_recount_finds_nothing_wrong_with_what_writers_left(stores: &Store
     let rows: Vec<ClickRow> = (0..150).map(|n| click(&link, at(n))).collect();
     write(stores, &rows).await;
     // The link's day, the workspace's day and its hour.
-    let sound = RollupCheck { clicks: 150, rollups: 3, different: 0 };
+    let sound = RollupCheck { clicks: 150, rollups: 3, different: 0, is_expired: false };
     assert_eq!(recount(stores, &owner, at(0), false).await, sound);
     assert_eq!(recount(stores, &owner, at(0), true).await, sound);
     assert_eq!(recount(stores, &owner, at(0), false).await, sound);

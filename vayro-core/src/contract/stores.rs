@@ -18,7 +18,7 @@ use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
     AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup,
-    LinkStore, Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
+    LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore, SessionStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -61,6 +61,10 @@ pub struct Stores {
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// The edges' own count.
     pub ledger: Arc<dyn LedgerStore>,
+    /// Clicks that somebody asked to have removed.
+    pub purges: Arc<dyn PurgeStore>,
+    /// What goes by age.
+    pub retention: Arc<dyn RetentionStore>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
     pub needs_partitions: bool,
 }
@@ -305,6 +309,8 @@ mod tests {
             ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
             ("ledger.rs", include_str!("ledger.rs")),
+            ("retention.rs", include_str!("retention.rs")),
+            ("purges.rs", include_str!("purges.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

@@ -18,6 +18,7 @@ use crate::click::{Click, ClickMethod};
 use crate::day::Day;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
 use crate::ports::{ClickSink, ClickStream, DeadLetterStore};
+use crate::purge::ClickSelector;
 use crate::stream::{DeadLetter, DeadLetterFilter, DeadReason, Delivery, ERROR_LEN_MAX, NewDeadLetter};
 use crate::timestamp::Timestamp;
 
@@ -72,6 +73,7 @@ macro_rules! click_stream_contract {
             what_was_settled_is_handed_out_again_when_replayed
             a_replay_begins_at_its_instant
             a_replay_skips_nothing_that_waits
+            purged_entries_are_told_and_go
             a_consumer_that_leaves_loses_nothing
         }
     };
@@ -113,6 +115,7 @@ fn click(n: u8) -> Click {
         query: "utm_source=mail".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 
@@ -210,6 +213,7 @@ pub async fn odd_clicks_survive_the_stream(fixture: &dyn StreamFixture) {
         referer: "x".repeat(crate::click::REFERER_LEN_MAX).into(),
         method: ClickMethod::Head,
         is_prefetch: true,
+        is_private: true,
         ..click(1)
     };
     let bare = Click {
@@ -623,6 +627,49 @@ pub async fn a_replay_skips_nothing_that_waits(fixture: &dyn StreamFixture) {
     assert_eq!(decode(&taken), clicks(3)[1..]);
     ack(&*stream, &taken).await;
     assert_drained(&*stream).await;
+}
+
+/// Whatever became of them; the others are as before.
+pub async fn purged_entries_are_told_and_go(fixture: &dyn StreamFixture) {
+    let sent = clicks(6);
+    append(fixture, &sent).await;
+    let stream = fixture.consumer("one").await;
+    // Two settled, two out, two waiting; of each pair one is named.
+    let taken = take(&*stream, 4).await;
+    ack(&*stream, &taken[..2]).await;
+    let is_named =
+        |click: &Click| [1, 3, 5].contains(&sent.iter().position(|c| c.id == click.id).expect("ours"));
+    let purge = async |click: &Click| {
+        let later = Timestamp::from_millis(1_800_000_000_000).expect("in range");
+        let selector = ClickSelector::of_link(click.link_id, later);
+        let page = stream.purge(&selector, None).await.expect("purged");
+        assert_eq!(page.next, None);
+        page.items
+    };
+    for click in sent.iter().filter(|click| is_named(click)) {
+        assert_eq!(purge(click).await, [click.id]);
+    }
+    let mut left = decode(&stream.reclaim(size(10), Duration::ZERO).await.expect("a batch"));
+    left.extend(decode(&take_some(&*stream).await));
+    left.retain(|click| !is_named(click));
+    assert_eq!(left, [sent[2].clone(), sent[4].clone()]);
+    let all = stream.reclaim(size(10), Duration::ZERO).await.expect("a batch");
+    ack(&*stream, &all).await;
+    // What was not settled then is now.
+    for click in sent.iter().filter(|click| is_named(click)) {
+        purge(click).await;
+    }
+    for click in sent.iter().filter(|click| is_named(click)) {
+        assert_eq!(purge(click).await, []);
+    }
+    assert_drained(&*stream).await;
+    append(fixture, &[click(9)]).await;
+    assert_eq!(decode(&take(&*stream, 1).await), [click(9)], "the stream goes on");
+}
+
+/// Takes what waits without waiting for more.
+async fn take_some(stream: &dyn ClickStream) -> Vec<Delivery> {
+    stream.next_batch(size(10), GLANCE).await.expect("a batch")
 }
 
 /// A consumer may leave at any time; what it holds can still be reclaimed.

@@ -105,7 +105,7 @@ pub trait RollupStore: Send + Sync {
 
     /// Counts the clicks of one UTC day of a workspace again and compares that with its rollups and those of
     /// its links. With `is_repair` the rollups are replaced, no writer comes in between, and the day is not
-    /// due any more.
+    /// due any more. A day before the workspace's horizon is left as it is, see [`crate::retention`].
     async fn recount(
         &self,
         workspace_id: WorkspaceId,

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::BoxError;
 use crate::click::{Click, ClickRow};
+use crate::ids::ClickId;
 use crate::page::Page;
+use crate::purge::ClickSelector;
 use crate::stream::{
     BoundedCount, DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats,
     Unsettled,
@@ -89,6 +91,17 @@ pub trait ClickStream: Send + Sync {
     /// never handed out, whoever settled it; for a database that lost its last minutes. Returns how many of
     /// them had been handed out before. What waited anyway is not touched.
     async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError>;
+
+    /// Removes the entries that `selector` names after the one with id `after`: those never handed out, those
+    /// that are out, and settled ones that are still kept. Searches a part of the stream; `next` of the answer
+    /// says where to go on. Where entries cannot be removed alone, they go as soon as they are settled, with all
+    /// other settled ones; only what is not settled may still be handed out. Returns the clicks that the named
+    /// entries are of.
+    async fn purge(
+        &self,
+        selector: &ClickSelector,
+        after: Option<&str>,
+    ) -> Result<Page<ClickId, String>, StreamError>;
 
     /// Forgets this consumer if it holds nothing; what it holds stays reclaimable.
     async fn leave(&self) -> Result<(), StreamError>;

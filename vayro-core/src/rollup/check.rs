@@ -25,6 +25,8 @@ pub struct RollupCheck {
     pub rollups: u64,
     /// Those of them that say something else than the clicks.
     pub different: u64,
+    /// Whether clicks of that day were removed by age, so that nothing could be counted.
+    pub is_expired: bool,
 }
 
 /// Rollups by key, put together from rows or from what is stored.
@@ -79,7 +81,7 @@ impl RollupSet {
             !agrees(counted, stored).unwrap_or(false)
         });
         let different = different.count() as u64;
-        RollupCheck { clicks: self.clicks, rollups: keys.len() as u64, different }
+        RollupCheck { clicks: self.clicks, rollups: keys.len() as u64, different, is_expired: false }
     }
 }
 

@@ -177,6 +177,7 @@ mod tests {
             query: "".into(),
             method: ClickMethod::Get,
             is_prefetch: false,
+            is_private: false,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use vayro_core::click::ClickMethod;
 use vayro_core::ledger::{DayCounts, EdgeLedger};
+use vayro_edge::{ClickAddress, PrivacySignal};
 
 use crate::client::Client;
 use crate::world::{Mood, PATIENCE, TestEdge, World, until};
@@ -35,6 +36,60 @@ async fn a_click_carries_what_the_visitor_sent() {
     assert!(click.is_prefetch);
     // Nobody trusts a stranger's word about where it comes from.
     assert_eq!(click.ip, Some([127, 0, 0, 1].into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_configured_of_an_address_leaves_the_edge() {
+    for (click_address, expected) in [
+        (ClickAddress::Full, Some("198.51.100.7")),
+        (ClickAddress::Truncated, Some("198.51.100.0")),
+        (ClickAddress::None, None),
+    ] {
+        let edge = TestEdge::start_with(World::new(), |settings| {
+            settings.trusted_proxies = loopback();
+            settings.click_address = click_address;
+        })
+        .await;
+        edge.world.put("launch", |_| {});
+        Client::connect(edge.http()).await.get_with("/launch", "X-Forwarded-For: 198.51.100.7\r\n").await;
+        let click = &edge.world.until_clicks(1).await[0];
+        assert_eq!(click.ip.map(|ip| ip.to_string()).as_deref(), expected, "{click_address:?}");
+        assert!(!click.is_private);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_privacy_is_counted_and_not_described() {
+    use PrivacySignal::{Ignore, Respect};
+    for (signal, gpc, dnt, is_private) in [
+        ("Sec-GPC: 1", Respect, Ignore, true),
+        ("Sec-GPC: 1", Ignore, Respect, false),
+        ("Sec-GPC: 0", Respect, Respect, false),
+        ("DNT: 1", Ignore, Respect, true),
+        ("DNT: 1", Respect, Ignore, false),
+    ] {
+        let edge = TestEdge::start_with(World::new(), |settings| {
+            settings.global_privacy_control = gpc;
+            settings.do_not_track = dnt;
+        })
+        .await;
+        edge.world.put("launch", |_| {});
+        let headers = format!(
+            "{signal}\r\nUser-Agent: Mozilla/5.0 (X11)\r\nReferer: https://t.co/secret\r\nAccept-Language: de\r\n"
+        );
+        Client::connect(edge.http()).await.get_with("/launch?utm_source=news&fbclid=abc", &headers).await;
+        let click = &edge.world.until_clicks(1).await[0];
+        assert_eq!(click.is_private, is_private, "{signal} {gpc:?} {dnt:?}");
+        assert_eq!(click.ip.is_none(), is_private);
+        let (referer, language, query) = if is_private {
+            ("https://t.co", "", "utm_source=news")
+        } else {
+            ("https://t.co/secret", "de", "utm_source=news&fbclid=abc")
+        };
+        assert_eq!((&*click.referer, &*click.language, &*click.query), (referer, language, query));
+        // Robots are told by it.
+        assert_eq!(&*click.user_agent, "Mozilla/5.0 (X11)");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,8 @@ suites! {
     links => link_store_contract,
     lookup => link_lookup_contract,
     outbox => outbox_contract,
+    purges => purge_store_contract,
+    retention => retention_store_contract,
     rollups => rollup_store_contract,
     sessions => session_store_contract,
     users => user_store_contract,

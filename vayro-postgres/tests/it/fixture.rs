@@ -43,6 +43,8 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         analytics: pg.clone(),
         idempotency: pg.clone(),
         ledger: pg.clone(),
+        retention: pg.clone(),
+        purges: pg.clone(),
         rollups: pg,
         rolled_up,
         needs_partitions: true,

@@ -4,4 +4,5 @@ mod clicks;
 mod contract;
 mod faults;
 mod fixture;
+mod retention;
 mod schema;

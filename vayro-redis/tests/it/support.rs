@@ -73,6 +73,7 @@ pub(crate) fn click(n: u64) -> Click {
         query: "".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use vayro_core::ids::ClickId;
+use vayro_core::purge::{ClickSelector, click_id};
 use vayro_core::stream::{Delivery, DeliveryId, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
@@ -19,6 +21,8 @@ const HELD_MAX: usize = 20_000;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Entries read at a time while they are counted.
 const UNSETTLED_PAGE: usize = 500;
+/// Pages that one call of a purge reads before other work of the log's thread gets its turn.
+const PURGE_PAGES_MAX: usize = 10;
 /// Longest progress file that is read.
 const PROGRESS_LEN_MAX: usize = 16 << 20;
 
@@ -239,6 +243,34 @@ impl Consumer {
                 return Ok(unsettled);
             }
         }
+    }
+
+    /// Returns the clicks of entries that `selector` names from the one numbered `from` on, whatever became of
+    /// them, and where to go on. At the end of the log, settled entries are removed.
+    pub(super) fn purge(
+        &self,
+        log: &mut SegmentLog,
+        selector: &ClickSelector,
+        from: u64,
+    ) -> io::Result<(Vec<ClickId>, Option<u64>)> {
+        let mut clicks = Vec::new();
+        let mut position = Position::at(from.max(log.first_seq()));
+        for _ in 0..PURGE_PAGES_MAX {
+            let before = position.seq;
+            let limit = ReadLimit { records: UNSETTLED_PAGE, bytes: BATCH_BYTES_MAX };
+            for record in log.read(&mut position, limit)? {
+                let fields = payload::to_fields(&record.payload);
+                if selector.matches(&fields) {
+                    clicks.extend(click_id(&fields));
+                }
+            }
+            if position.seq == before {
+                log.settle(self.settled_prefix());
+                log.forget_settled()?;
+                return Ok((clicks, None));
+            }
+        }
+        Ok((clicks, Some(position.seq)))
     }
 
     /// Returns when the oldest entry that was never handed out was appended.

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use vayro_core::failpoint;
+use vayro_core::ids::ClickId;
+use vayro_core::page::Page;
 use vayro_core::ports::{ClickStream, StreamError};
+use vayro_core::purge::ClickSelector;
 use vayro_core::stream::{
     BoundedCount, ConsumerStats, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
 };
@@ -149,6 +152,21 @@ impl ClickStream for SpoolClickStream {
             }
             position = Some(reached);
         }
+    }
+
+    /// A log cannot lose one record. What is settled goes with all other settled records, which gives up the
+    /// window; what is not goes when it is settled, and must be left out by whoever it is handed to.
+    async fn purge(
+        &self,
+        selector: &ClickSelector,
+        after: Option<&str>,
+    ) -> Result<Page<ClickId, String>, StreamError> {
+        let (selector, from) = (*selector, after.and_then(|after| after.parse().ok()).unwrap_or(0));
+        let work = move |log: &mut crate::log::SegmentLog, state: &mut super::State| {
+            state.consumer.purge(log, &selector, from)
+        };
+        let (items, next) = flat(self.0.run(work).await)?;
+        Ok(Page { items, next: next.map(|seq| seq.to_string()) })
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -60,7 +60,7 @@ impl SegmentLog {
             dir,
         };
         for (number, first_seq) in found {
-            let segment = Segment { number, first_seq, len: 0, last_at: None, memory: None };
+            let segment = Segment { number, first_seq, len: 0, first_at: None, last_at: None, memory: None };
             log.take_segment(segment)?;
         }
         log.judge_newest()?;

@@ -20,6 +20,8 @@ pub(crate) struct Segment {
     pub(crate) first_seq: u64,
     /// Bytes of it that count; the file may hold more after a failed write.
     pub(crate) len: u64,
+    /// When its oldest record was appended, if it is being written to.
+    pub(crate) first_at: Option<Timestamp>,
     /// When its newest record was appended, if known.
     pub(crate) last_at: Option<Timestamp>,
     /// Its content, if the disk did not take it: accepted records that wait to be written again.

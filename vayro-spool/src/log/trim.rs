@@ -19,6 +19,9 @@ impl SegmentLog {
     ///
     /// When the cursor cannot be put on the disk first; then nothing is removed.
     pub(crate) fn trim(&mut self, before: Option<Timestamp>) -> io::Result<u64> {
+        if let Some(before) = before {
+            self.end_old(before)?;
+        }
         if !self.is_front_settled(self.cursor) {
             return Ok(0);
         }
@@ -45,6 +48,29 @@ impl SegmentLog {
             self.hold_reserve();
         }
         Ok(removed)
+    }
+
+    /// Ends the newest segment if its oldest record was appended before that: where records come as a trickle it
+    /// would hold them for as long as it takes to fill it.
+    fn end_old(&mut self, before: Timestamp) -> io::Result<()> {
+        let is_old = self.segments.back().is_some_and(|newest| newest.first_at.is_some_and(|at| at < before));
+        if self.writer.is_some() && is_old {
+            self.sync()?;
+            self.seal();
+        }
+        Ok(())
+    }
+
+    /// Removes every record that is settled, of segments in which nothing else is; the next record begins a new
+    /// one. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; then nothing more is removed.
+    pub(crate) fn forget_settled(&mut self) -> io::Result<u64> {
+        self.sync()?;
+        self.seal();
+        self.trim(None)
     }
 
     /// Removes settled segments, whatever their age, until `len` more bytes fit.

@@ -40,6 +40,12 @@ mod clicks {
 mod ledger {
     vayro_core::ledger_store_contract!(crate::fixture::fixture());
 }
+mod purges {
+    vayro_core::purge_store_contract!(crate::fixture::fixture());
+}
+mod retention {
+    vayro_core::retention_store_contract!(crate::fixture::fixture());
+}
 mod analytics {
     vayro_core::analytics_store_contract!(crate::fixture::fixture());
 }

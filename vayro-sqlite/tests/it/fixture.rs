@@ -57,6 +57,8 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         rollups: Arc::new(sqlite.clone()),
         rolled_up: rolled_up(sqlite.clone()),
         ledger: Arc::new(sqlite.clone()),
+        retention: Arc::new(sqlite.clone()),
+        purges: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

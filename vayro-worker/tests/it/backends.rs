@@ -116,6 +116,7 @@ impl Bench {
             query: "utm_source=mail".into(),
             method: ClickMethod::Get,
             is_prefetch: false,
+            is_private: false,
         }
     }
 
@@ -254,6 +255,14 @@ impl ClickStream for StuckAck {
 
     async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
         self.stream.replay(since).await
+    }
+
+    async fn purge(
+        &self,
+        selector: &vayro_core::purge::ClickSelector,
+        after: Option<&str>,
+    ) -> Result<vayro_core::page::Page<vayro_core::ids::ClickId, String>, StreamError> {
+        self.stream.purge(selector, after).await
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

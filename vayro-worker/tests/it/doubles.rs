@@ -19,17 +19,21 @@ use vayro_core::change::ChangeContext;
 use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
 use vayro_core::day::Day;
 use vayro_core::idempotency::{Claim, ClaimOutcome, KeptAnswer};
-use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId};
+use vayro_core::ids::{ClickId, DomainId, LinkId, PurgeId, SessionId, UserId, WorkspaceId};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupCounts, RollupRange, RollupStore,
-    RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RetentionStore,
+    RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError, StreamError, Visit,
+    WriteError, WriteOutcome,
 };
+use vayro_core::purge::{ClickSelector, NewPurge, Purge, PurgeState, REMEMBERED};
+use vayro_core::retention::{Cut, Detached, RemovedMonth, RetentionReview};
 use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{
-    BoundedCount, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+    BoundedCount, DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats,
+    Unsettled,
 };
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
@@ -208,6 +212,20 @@ impl ClickStream for FakeStream {
         unimplemented!("workers do not replay the stream")
     }
 
+    async fn purge(
+        &self,
+        selector: &ClickSelector,
+        _after: Option<&str>,
+    ) -> Result<Page<ClickId, String>, StreamError> {
+        self.check()?;
+        let mut items = Vec::new();
+        for entry in self.entries.lock().iter_mut().filter(|entry| selector.matches(&entry.fields)) {
+            items.extend(entry.click);
+            entry.whereabouts = Whereabouts::Settled;
+        }
+        Ok(Page { items, next: None })
+    }
+
     async fn leave(&self) -> Result<(), StreamError> {
         self.leaves.fetch_add(1, Ordering::SeqCst);
         self.check()
@@ -380,6 +398,172 @@ impl RollupStore for FakeRollups {
     }
 }
 
+/// Purges in memory.
+#[derive(Default)]
+pub(crate) struct FakePurges {
+    pub(crate) purges: Mutex<Vec<Purge>>,
+    /// Clicks that were noted as removed.
+    pub(crate) noted: Mutex<BTreeSet<ClickId>>,
+    /// Spans of time of which rows were removed.
+    pub(crate) spans: Mutex<Vec<(Timestamp, Timestamp)>>,
+    pub(crate) is_down: AtomicBool,
+}
+
+impl FakePurges {
+    /// Asks for a purge of a link's clicks before an instant.
+    pub(crate) fn ask(&self, selector: ClickSelector, now: Timestamp) -> PurgeId {
+        let id = PurgeId::from_parts(now, [self.purges.lock().len().to_le_bytes()[0]; 10]);
+        self.purges.lock().push(Purge {
+            id,
+            selector,
+            created_at: now,
+            forget_at: now.plus(REMEMBERED),
+            state: PurgeState::Waiting,
+            done_at: None,
+            clicks: 0,
+        });
+        id
+    }
+
+    pub(crate) fn state(&self, id: PurgeId) -> Option<PurgeState> {
+        self.purges.lock().iter().find(|purge| purge.id == id).map(|purge| purge.state)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("database is down".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PurgeStore for FakePurges {
+    async fn insert(&self, _new: &NewPurge, _context: &ChangeContext) -> Result<Purge, StoreError> {
+        unimplemented!("workers ask for nothing")
+    }
+
+    async fn find(&self, _id: PurgeId) -> Result<Option<Purge>, StoreError> {
+        unimplemented!("workers want them all")
+    }
+
+    async fn list(&self, max: u32) -> Result<Vec<Purge>, StoreError> {
+        self.check()?;
+        Ok(self.purges.lock().iter().take(usize::try_from(max).expect("small")).copied().collect())
+    }
+
+    async fn remove_rows(
+        &self,
+        _purge: &Purge,
+        from: Timestamp,
+        to: Timestamp,
+        _max: u32,
+    ) -> Result<u64, StoreError> {
+        self.check()?;
+        self.spans.lock().push((from, to));
+        Ok(0)
+    }
+
+    async fn remove_clicks(&self, _purge: &Purge, clicks: &[ClickId]) -> Result<u64, StoreError> {
+        self.check()?;
+        let mut noted = self.noted.lock();
+        Ok(clicks.iter().filter(|id| noted.insert(**id)).count() as u64)
+    }
+
+    async fn advance(&self, purge: &Purge, at: Timestamp) -> Result<(), StoreError> {
+        for known in self.purges.lock().iter_mut().filter(|known| known.id == purge.id) {
+            known.state = purge.state.next();
+            known.done_at = Some(at);
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, id: PurgeId) -> Result<(), StoreError> {
+        self.purges.lock().retain(|purge| purge.id != id);
+        Ok(())
+    }
+}
+
+/// Dead letters in memory, of which a worker only removes some.
+#[derive(Default)]
+pub(crate) struct FakeLetters(pub(crate) Mutex<Vec<DeadLetter>>);
+
+#[async_trait]
+impl DeadLetterStore for FakeLetters {
+    async fn list(
+        &self,
+        filter: &DeadLetterFilter,
+        _after: Option<&str>,
+        _max: u16,
+    ) -> Result<Page<DeadLetter, String>, StreamError> {
+        let items = self.0.lock().iter().filter(|letter| filter.matches(letter)).cloned().collect();
+        Ok(Page { items, next: None })
+    }
+
+    async fn find(&self, _id: &str) -> Result<Option<DeadLetter>, StreamError> {
+        unimplemented!("workers look for none in particular")
+    }
+
+    async fn replay(&self, _ids: &[String]) -> Result<u64, StreamError> {
+        unimplemented!("workers replay nothing")
+    }
+
+    async fn purge(&self, ids: &[String]) -> Result<u64, StreamError> {
+        self.0.lock().retain(|letter| !ids.contains(&letter.id));
+        Ok(ids.len() as u64)
+    }
+}
+
+/// Clicks by age, of which a worker removes what is too old.
+#[derive(Default)]
+pub(crate) struct FakeRetention {
+    /// What was called, in order.
+    pub(crate) calls: Mutex<Vec<&'static str>>,
+    /// Clicks that are too old.
+    pub(crate) clicks: AtomicUsize,
+    pub(crate) is_month_busy: AtomicBool,
+    pub(crate) cuts: Mutex<Vec<Cut>>,
+    pub(crate) rollups_before: Mutex<Option<Day>>,
+}
+
+#[async_trait]
+impl RetentionStore for FakeRetention {
+    async fn review(&self, _cut: &Cut) -> Result<RetentionReview, StoreError> {
+        unimplemented!("workers remove and do not look")
+    }
+
+    async fn raise_horizons(&self, cut: &Cut) -> Result<(), StoreError> {
+        self.calls.lock().push("raise_horizons");
+        self.cuts.lock().push(*cut);
+        Ok(())
+    }
+
+    async fn horizon(&self, _workspace_id: WorkspaceId) -> Result<Option<Day>, StoreError> {
+        unimplemented!("workers remove and do not look")
+    }
+
+    async fn remove_months(&self, cut: &Cut, _detached: Detached) -> Result<Vec<RemovedMonth>, StoreError> {
+        self.calls.lock().push("remove_months");
+        if self.is_month_busy.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("somebody reads".into()));
+        }
+        Ok(cut.month().map(|first| RemovedMonth { first, clicks: 5 }).into_iter().collect())
+    }
+
+    async fn remove_clicks(&self, max: u32) -> Result<u64, StoreError> {
+        self.calls.lock().push("remove_clicks");
+        let max = usize::try_from(max).expect("small");
+        let removed = self.clicks.load(Ordering::SeqCst).min(max);
+        self.clicks.fetch_sub(removed, Ordering::SeqCst);
+        Ok(removed as u64)
+    }
+
+    async fn remove_rollups(&self, first: Day, _max: u32) -> Result<u64, StoreError> {
+        self.calls.lock().push("remove_rollups");
+        Ok(u64::from(self.rollups_before.lock().replace(first).is_none()))
+    }
+}
+
 /// Links, sessions and idempotency keys, of which a worker only removes old ones.
 #[derive(Default)]
 pub(crate) struct FakeAccounts {
@@ -505,6 +689,9 @@ pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
     pub(crate) clicks: Arc<FakeClicks>,
     pub(crate) rollups: Arc<FakeRollups>,
+    pub(crate) retention: Arc<FakeRetention>,
+    pub(crate) purges: Arc<FakePurges>,
+    pub(crate) letters: Arc<FakeLetters>,
     pub(crate) accounts: Arc<FakeAccounts>,
     pub(crate) settings: WorkerSettings,
     events: Arc<Mutex<Vec<Event>>>,
@@ -518,6 +705,9 @@ impl Scene {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             rollups: Arc::default(),
+            retention: Arc::default(),
+            purges: Arc::default(),
+            letters: Arc::default(),
             accounts: Arc::default(),
             settings: WorkerSettings {
                 admin: None,
@@ -541,6 +731,9 @@ impl Scene {
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
+            dead_letters: Arc::clone(&self.letters) as Arc<dyn DeadLetterStore>,
+            purges: Arc::clone(&self.purges) as Arc<dyn PurgeStore>,
+            retention: Arc::clone(&self.retention) as Arc<dyn RetentionStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,
             sessions: Arc::clone(&self.accounts) as Arc<dyn SessionStore>,
             idempotency: Arc::clone(&self.accounts) as Arc<dyn IdempotencyStore>,
@@ -621,6 +814,7 @@ pub(crate) fn click_at(n: u32, at: Timestamp) -> Click {
         query: "".into(),
         method: ClickMethod::Get,
         is_prefetch: false,
+        is_private: false,
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use vayro_core::account::Plan;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
+use vayro_core::retention::Keep;
 
 use super::doubles::{Scene, epoch, until};
 
@@ -51,6 +53,38 @@ async fn old_data_is_removed_after_its_time() {
     let keys = scene.accounts.keys_expired_at.lock();
     assert!(is_about(keys[0], Duration::ZERO), "{}", keys[0]);
     assert_eq!(keys.len(), 2, "in steps of a thousand");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clicks_and_sums_go_by_age_as_configured() {
+    let mut scene = Scene::new();
+    let keep = |days| Keep::For(DAY * days);
+    let retention = &mut scene.settings.retention;
+    (retention.free, retention.pro, retention.rollups) = (keep(30), keep(90), keep(400));
+    scene.retention.clicks.store(25_000, Ordering::SeqCst);
+    // A month that cannot go now keeps nothing else from going.
+    scene.retention.is_month_busy.store(true, Ordering::SeqCst);
+    let worker = scene.start().await;
+    until("the second round", || scene.retention.cuts.lock().len() == 2).await;
+    worker.stop().await;
+    assert_eq!(scene.retention.clicks.load(Ordering::SeqCst), 0);
+    let first: Vec<&str> = scene.retention.calls.lock().iter().take(8).copied().collect();
+    let expected = ["raise_horizons", "remove_months", "remove_clicks", "remove_clicks", "remove_clicks"];
+    assert_eq!(first[..5], expected, "horizons rise before anything goes");
+    assert_eq!(first[5..], ["remove_clicks", "remove_rollups", "remove_rollups"]);
+    let cut = scene.retention.cuts.lock()[0];
+    assert_eq!(cut.clicks(Plan::Free), Some(Day::of(epoch().minus(DAY * 30))));
+    assert_eq!((cut.clicks(Plan::Enterprise), cut.month()), (None, None));
+    assert_eq!(*scene.retention.rollups_before.lock(), Some(Day::of(epoch().minus(DAY * 400))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_shipped_nothing_goes_by_age() {
+    let scene = Scene::new();
+    let worker = scene.start().await;
+    tokio::time::sleep(DAY).await;
+    worker.stop().await;
+    assert!(scene.retention.calls.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vayro_core::click::{Click, ClickClass};
+
 use super::doubles::{Scene, click_at, epoch};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -51,4 +53,35 @@ async fn all_workers_give_one_visitor_one_pseudonym() {
     assert_eq!(visitors.len(), 2);
     assert!(visitors[0].is_some());
     assert_eq!(visitors[0], visitors[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_click_counts_and_says_nothing_about_its_visitor() {
+    const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 \
+                         (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    let scene = Scene::new();
+    let private = |n, user_agent: &str| Click {
+        user_agent: user_agent.into(),
+        referer: "https://news.example/story?reader=ann".into(),
+        language: "de-CH".into(),
+        query: "utm_source=news".into(),
+        is_private: true,
+        // An edge sends none with such a click; whoever does is not believed to have meant it.
+        ip: Some([192, 0, 2, 7].into()),
+        ..click_at(n, epoch())
+    };
+    let clicks = [private(0, PHONE), private(1, "Googlebot/2.1 (+http://www.google.com/bot.html)")];
+    scene.stream.append(&clicks);
+    let worker = scene.start().await;
+    scene.until_settled().await;
+    worker.stop().await;
+    let rows = scene.clicks.rows.lock();
+    let row = &rows[&clicks[0].id];
+    assert_eq!((row.class, row.device_type.as_str()), (ClickClass::Counted, "mobile"));
+    assert_eq!((row.referer_host.as_str(), row.utm_source.as_str()), ("news.example", "news"));
+    assert_eq!((row.visitor_id, row.ip_address.as_str()), (None, ""));
+    for text in [&row.browser, &row.os, &row.language, &row.referer, &row.country_code, &row.city] {
+        assert_eq!(text, "");
+    }
+    assert_eq!(rows[&clicks[1].id].class, ClickClass::Bot, "robots are still told");
 }

@@ -66,9 +66,7 @@ impl FilterArgs {
             reason: self.reason,
             since: self.since.as_ref().map(|when| when.before(context.now())),
             link_id: match &self.link {
-                // The link of a dead letter may be gone for good, so an id is not looked up.
-                Some(LinkRef::Id(id)) => Some(id.to_string()),
-                Some(reference) => Some(reference.find(api).await?.id.to_string()),
+                Some(reference) => Some(reference.id(api).await?),
                 None => None,
             },
         })

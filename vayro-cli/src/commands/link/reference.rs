@@ -57,6 +57,18 @@ impl LinkRef {
         }
     }
 
+    /// Returns its id. One that is named by its id is not looked up: it may be gone for good.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find`].
+    pub async fn id(&self, api: &Api) -> Result<String, CommandError> {
+        match self {
+            Self::Id(id) => Ok(id.to_string()),
+            Self::Code { .. } => Ok(self.find(api).await?.id.to_string()),
+        }
+    }
+
     /// Finds the link, in whatever state it is.
     ///
     /// # Errors

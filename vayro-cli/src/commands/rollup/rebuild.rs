@@ -9,8 +9,8 @@ use crate::ui::{Ui, text};
 
 /// Make sums anew from the stored clicks
 ///
-/// Each day is replaced as a whole while writers of that day wait, so it may run at any time. Clicks that
-/// are not stored any more are lost to the sums as well.
+/// Each day is replaced as a whole while writers of that day wait, so it may run at any time. Days whose
+/// clicks were removed by age are left as they are.
 #[derive(Debug, Args)]
 pub struct RebuildArgs {
     #[command(flatten)]

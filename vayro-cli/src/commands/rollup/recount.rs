@@ -13,8 +13,8 @@ use vayro_core::timestamp::Timestamp;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::server::config::{CommonSettings, ConfigArgs, checked, connect};
-use crate::ui::Ui;
 use crate::ui::table::{Column, Table, Value};
+use crate::ui::{Ui, text};
 
 /// Which days.
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ struct CheckedDay {
 
 /// What was found on all days.
 pub(super) struct Found {
-    /// How many days of workspaces were counted.
+    /// How many days of workspaces were counted; those whose clicks are gone are none of them.
     pub(super) days: usize,
     /// The sum over all of them.
     pub(super) sum: RollupCheck,
@@ -70,14 +70,22 @@ pub(super) async fn recount(
         clicks: sum.clicks + day.check.clicks,
         rollups: sum.rollups + day.check.rollups,
         different: sum.different + day.check.different,
+        is_expired: false,
     });
+    let expired = days.iter().filter(|day| day.check.is_expired).count();
     if ui.is_json() {
         ui.json(&serde_json::json!({ "different": sum.different, "days": json(&days) }))?;
     } else if sum.different > 0 {
         let table = ui.render(&table(&days));
         ui.write(&table)?;
     }
-    Ok(Found { days: days.len(), sum })
+    if expired > 0 {
+        ui.note(&format!(
+            "Left {} alone, whose clicks were removed by age: only the sums are left",
+            text::plural(expired, "day")
+        ));
+    }
+    Ok(Found { days: days.len() - expired, sum })
 }
 
 async fn count(
@@ -133,6 +141,7 @@ fn json(days: &[CheckedDay]) -> serde_json::Value {
             "clicks": check.clicks,
             "rollups": check.rollups,
             "different": check.different,
+            "is_expired": check.is_expired,
         })
     };
     days.iter().map(day).collect()

@@ -10,7 +10,8 @@ use crate::ui::{Ui, text};
 /// Compare every sum with the stored clicks
 ///
 /// Changes nothing. Exit status 1 if a sum says something else than the clicks; `vayro rollup rebuild`
-/// repairs it. Estimates of visitors may differ by their error.
+/// repairs it. Estimates of visitors may differ by their error. Days whose clicks were removed by age cannot
+/// be compared, and are told.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     #[command(flatten)]

@@ -21,6 +21,9 @@ enum Step {
     Settle(usize),
     SaveCursor,
     Trim,
+    /// Trims what is old, which everything is.
+    TrimOld,
+    ForgetSettled,
     /// The process ends without warning; the disk keeps what was written.
     Kill,
     /// The disk keeps only what was forced to it, and by chance a part of the rest.
@@ -54,6 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_usize..8).prop_map(Step::Settle),
         2 => Just(Step::SaveCursor),
         2 => Just(Step::Trim),
+        1 => Just(Step::TrimOld),
+        1 => Just(Step::ForgetSettled),
         1 => Just(Step::Kill),
         2 => prop::collection::vec(any::<u16>(), 1..12).prop_map(Step::PowerLoss),
         3 => (fault, 1_u32..4, errno.clone()).prop_map(|(fault, times, errno)| Step::Fail(fault, times, errno)),
@@ -180,6 +185,13 @@ fn apply(step: &Step, log: &mut SegmentLog, disk: &FakeDisk, model: &mut Model) 
             }
         }
         Step::Trim => drop(log.trim(None)),
+        Step::TrimOld => drop(log.trim(Some(at(2)))),
+        Step::ForgetSettled => {
+            let is_settled = model.live.is_empty();
+            if log.forget_settled().is_ok() && is_settled {
+                prop_assert_eq!(log.disk_bytes(), 0, "nothing of what is settled is left");
+            }
+        }
         Step::Kill | Step::Repair => disk.repair(),
         Step::PowerLoss(chances) => {
             let mut chances = chances.iter().cycle().map(|chance| usize::from(*chance));
