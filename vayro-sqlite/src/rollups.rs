@@ -19,8 +19,8 @@ use crate::recount;
 /// The byte columns in the order in which they are bound: quarters, visitors, [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
-         utm_source, utm_medium, utm_campaign, utm_term, utm_content"
+        "quarters, visitors, country, region, city, device, browser, os, language, referrer, link, domain, \
+         trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 
@@ -33,7 +33,7 @@ const FIND: &str = concat!(
 const REPLACE: &str = concat!(
     "INSERT OR REPLACE INTO click_rollups (subject_id, span, start, slot, workspace_id, ",
     byte_columns!(),
-    ") VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ") VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 /// Every rollup of a workspace and its links that begins on a day.
