@@ -11,7 +11,7 @@ use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
     EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
-    LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RetentionStore, RollupStore, SessionStore,
+    LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RecentVisits, RetentionStore, RollupStore, SessionStore,
     StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
@@ -62,6 +62,8 @@ pub struct Backends {
     pub sink: Arc<dyn ClickSink>,
     /// Hands out clicks.
     pub stream: Arc<dyn ClickStream>,
+    /// Which visits were counted a moment ago.
+    pub visits: Arc<dyn RecentVisits>,
     /// Dead letters.
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Reports of edges.

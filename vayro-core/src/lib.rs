@@ -34,3 +34,4 @@ pub mod stream;
 pub mod target;
 pub mod timestamp;
 pub mod visitor;
+pub mod visits;

@@ -12,6 +12,7 @@ mod links;
 mod messages;
 mod purges;
 mod retention;
+mod visits;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
 pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
@@ -25,6 +26,7 @@ pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
 pub use purges::PurgeStore;
 pub use retention::RetentionStore;
+pub use visits::RecentVisits;
 
 /// The cause of a failure, kept for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

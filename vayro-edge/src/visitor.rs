@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use vayro_core::click::{
     Click, ClickMethod, LANGUAGE_LEN_MAX, QUERY_LEN_MAX, REFERER_LEN_MAX, USER_AGENT_LEN_MAX, clean,
 };
+use vayro_core::host::Host;
 use vayro_core::ids::ClickId;
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
@@ -75,6 +76,8 @@ pub(crate) fn demo_instant(headers: &HeaderMap, now: Timestamp) -> Option<Timest
 pub(crate) struct Visit<'a> {
     /// When.
     pub(crate) at: Timestamp,
+    /// Host of the domain the link was visited on.
+    pub(crate) domain: &'a Host,
     /// The visitor's address as far as known.
     pub(crate) ip: Option<IpAddr>,
     /// The method.
@@ -87,7 +90,7 @@ pub(crate) struct Visit<'a> {
 
 /// Mints the click of a visit. What is not to be kept of the visitor never leaves this function.
 pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSettings) -> Click {
-    let &Visit { at, ip, method, query, headers } = visit;
+    let &Visit { at, domain, ip, method, query, headers } = visit;
     let text = |name: &HeaderName, len_max| match headers.get(name) {
         Some(value) => clean(value.as_bytes(), len_max),
         None => Box::default(),
@@ -97,6 +100,7 @@ pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSe
         id: ClickId::generate(at, &mut rand::rng()),
         link_id: link.id,
         workspace_id: link.workspace_id,
+        domain: domain.as_str().into(),
         ip: ip.and_then(|ip| settings.click_address.of(ip)),
         user_agent: text(&USER_AGENT, USER_AGENT_LEN_MAX),
         referer: text(&REFERER, REFERER_LEN_MAX),

@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
 use vayro_core::ports::{
-    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RetentionStore,
-    RollupStore, SessionStore,
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RecentVisits,
+    RetentionStore, RollupStore, SessionStore,
 };
 use vayro_core::timestamp::Timestamp;
 
@@ -23,6 +23,8 @@ pub type SharedRng = Arc<Mutex<dyn RngCore + Send>>;
 pub struct WorkerDeps {
     /// Where clicks come from. One value is one consumer, so no two workers share it.
     pub stream: Arc<dyn ClickStream>,
+    /// Which visits were counted a moment ago, shared by all workers.
+    pub visits: Arc<dyn RecentVisits>,
     /// Where rows go.
     pub clicks: Arc<dyn ClickStore>,
     /// What the rows add up to.
@@ -50,6 +52,7 @@ impl WorkerDeps {
     pub fn new(backends: &Backends) -> Self {
         Self {
             stream: Arc::clone(&backends.stream),
+            visits: Arc::clone(&backends.visits),
             clicks: Arc::clone(&backends.click_rows),
             rollups: Arc::clone(&backends.rollups),
             dead_letters: Arc::clone(&backends.dead_letters),

@@ -9,12 +9,14 @@ use serde::Deserialize;
 use vayro_backends::config::{ConfigErrors, Layers, Span, retention};
 use vayro_core::retention::Retention;
 
-use crate::enrich::{AddressPolicy, EnrichConfig};
+use crate::enrich::{AddressPolicy, EXCLUDED_ADDRESSES_MAX, EnrichConfig, Network};
 
 /// Most clicks in one batch; the stream's scripts and the memory are made for no more.
 const BATCH_MAX: usize = 10_000;
 /// Most batches in memory.
 const IN_FLIGHT_MAX: usize = 256;
+/// Longest window of repeats; marks are kept in memory for so long.
+const REPEAT_WINDOW_MAX: Duration = Duration::from_hours(24);
 /// Most threads and connections.
 const PARALLEL_MAX: usize = 64;
 /// Most entries of a cache.
@@ -41,6 +43,8 @@ struct WorkerSection {
     restore_window: Span,
     salt_retention: Span,
     ip: AddressPolicy,
+    excluded_addresses: Vec<Network>,
+    repeat_window: Span,
     user_agents_max: usize,
     #[serde(default)]
     user_agent_rules: Option<PathBuf>,
@@ -93,6 +97,9 @@ pub struct WorkerSettings {
     pub salt_retention: Duration,
     /// How long clicks and rollups are kept.
     pub retention: Retention,
+    /// How long after a counted visit another one of the same visitor to the same link is a repeat; zero if
+    /// never.
+    pub repeat_window: Duration,
     /// How often the GeoIP file is looked at.
     pub geoip_poll: Duration,
     /// How clicks are enriched.
@@ -123,6 +130,12 @@ impl WorkerSettings {
         check("worker.enrich_threads", worker.enrich_threads <= PARALLEL_MAX, "must be at most 64");
         check("worker.writers", (1..=PARALLEL_MAX).contains(&worker.writers), "must be 1 to 64");
         check("worker.batch_wait", is_long(worker.batch_wait), "must be at least 100ms");
+        check(
+            "worker.excluded_addresses",
+            worker.excluded_addresses.len() <= EXCLUDED_ADDRESSES_MAX,
+            "must be at most 10000 networks",
+        );
+        check("worker.repeat_window", worker.repeat_window.get() <= REPEAT_WINDOW_MAX, "must be at most 24h");
         check("worker.linger", worker.linger.get() <= Duration::from_secs(10), "must be at most 10s");
         check("worker.reclaim_idle", is_long(worker.reclaim_idle), "must be at least 100ms");
         check("worker.reclaim_every", is_long(worker.reclaim_every), "must be at least 100ms");
@@ -160,9 +173,11 @@ impl WorkerSettings {
             restore_window: worker.restore_window.get(),
             salt_retention: worker.salt_retention.get(),
             retention,
+            repeat_window: worker.repeat_window.get(),
             geoip_poll: geoip.poll.get(),
             enrich: EnrichConfig {
                 ip: worker.ip,
+                excluded: worker.excluded_addresses.into_iter().collect(),
                 user_agent_rules: worker.user_agent_rules,
                 bot_rules: worker.bot_rules,
                 user_agents_max: worker.user_agents_max,
@@ -185,6 +200,8 @@ impl Default for WorkerSettings {
 
 #[cfg(test)]
 mod tests {
+    use vayro_core::visits::MARK_SLACK;
+
     use super::*;
 
     fn read(flags: &[(&str, &str)]) -> Result<WorkerSettings, ConfigErrors> {
@@ -205,6 +222,9 @@ mod tests {
         assert_eq!(settings.enrich.geoip_file, None);
         assert_eq!(settings.enrich.bot_rules, None);
         assert_eq!(settings.salt_retention, Duration::from_secs(3 * 86_400));
+        assert_eq!(settings.repeat_window, Duration::from_secs(10));
+        // Clicks of a dead worker meet their own marks.
+        assert!(MARK_SLACK > settings.reclaim_idle + settings.reclaim_every);
         assert!(settings.reclaim_idle >= 3 * settings.batch_wait);
     }
 
@@ -214,25 +234,34 @@ mod tests {
             ("worker.admin", ""),
             ("worker.ip", "none"),
             ("worker.enrich_threads", "3"),
+            ("worker.excluded_addresses", "192.0.2.0/24, 2001:db8::1"),
             ("geoip.file", "/data/city.mmdb"),
         ])
         .expect("valid");
         assert_eq!(settings.admin, None);
         assert_eq!(settings.enrich.ip, AddressPolicy::None);
         assert_eq!(settings.enrich_threads, 3);
+        assert!(settings.enrich.excluded.contains([192, 0, 2, 7].into()));
+        assert!(!settings.enrich.excluded.contains([198, 51, 100, 7].into()));
         assert_eq!(settings.enrich.geoip_file, Some("/data/city.mmdb".into()));
     }
 
     #[test]
     fn every_mistake_is_told() {
-        let errors = read(&[("worker.ip", "all"), ("worker.batch_max", "0"), ("geoip.poll", "often")])
-            .expect_err("three mistakes");
+        let errors = read(&[
+            ("worker.ip", "all"),
+            ("worker.batch_max", "0"),
+            ("worker.excluded_addresses", "192.0.2.0/24, the office"),
+            ("geoip.poll", "often"),
+        ])
+        .expect_err("four mistakes");
         let keys: Vec<&str> = errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
-        for key in ["worker.ip", "worker.batch_max", "geoip.poll"] {
+        for key in ["worker.ip", "worker.batch_max", "worker.excluded_addresses", "geoip.poll"] {
             assert!(keys.contains(&key), "{errors}");
         }
         let errors =
-            read(&[("worker.writers", "0"), ("worker.reclaim_idle", "1ms")]).expect_err("two mistakes");
-        assert_eq!(errors.mistakes().len(), 2, "{errors}");
+            read(&[("worker.writers", "0"), ("worker.reclaim_idle", "1ms"), ("worker.repeat_window", "25h")])
+                .expect_err("three mistakes");
+        assert_eq!(errors.mistakes().len(), 3, "{errors}");
     }
 }

@@ -9,6 +9,7 @@ mod it {
     mod poison;
     mod process;
     mod purges;
+    mod repeats;
     mod schedule;
     mod steady;
     mod stopping;

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use vayro_backends::local::LocalVisits;
 use vayro_core::account::{NewSession, Session, User};
 use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::change::ChangeContext;
@@ -23,9 +24,9 @@ use vayro_core::ids::{ClickId, DomainId, LinkId, PurgeId, SessionId, UserId, Wor
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RetentionStore,
-    RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError, StreamError, Visit,
-    WriteError, WriteOutcome,
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RecentVisits,
+    RetentionStore, RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError, StreamError,
+    Visit, WriteError, WriteOutcome,
 };
 use vayro_core::purge::{ClickSelector, NewPurge, Purge, PurgeState, REMEMBERED};
 use vayro_core::retention::{Cut, Detached, RemovedMonth, RetentionReview};
@@ -36,6 +37,7 @@ use vayro_core::stream::{
     Unsettled,
 };
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visits::VisitClaim;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
 
 /// Longest wait of [`until`], in the test's own time.
@@ -684,9 +686,34 @@ impl IdempotencyStore for FakeAccounts {
     }
 }
 
+/// The real memory of recent visits, which may be away.
+#[derive(Default)]
+pub(crate) struct FakeVisits {
+    memory: LocalVisits,
+    pub(crate) is_down: AtomicBool,
+    pub(crate) calls: AtomicUsize,
+}
+
+#[async_trait]
+impl RecentVisits for FakeVisits {
+    async fn claim(
+        &self,
+        visits: &[VisitClaim],
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StreamError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StreamError("memory of visits is down".into()));
+        }
+        self.memory.claim(visits, window, now).await
+    }
+}
+
 /// Everything around workers; outlives each of them.
 pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
+    pub(crate) visits: Arc<FakeVisits>,
     pub(crate) clicks: Arc<FakeClicks>,
     pub(crate) rollups: Arc<FakeRollups>,
     pub(crate) retention: Arc<FakeRetention>,
@@ -703,6 +730,7 @@ impl Scene {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         Self {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
+            visits: Arc::default(),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             rollups: Arc::default(),
             retention: Arc::default(),
@@ -712,6 +740,8 @@ impl Scene {
             settings: WorkerSettings {
                 admin: None,
                 enrich_threads: 2,
+                // One visitor sends most of the clicks of these tests.
+                repeat_window: Duration::ZERO,
                 batch_max: NonZeroUsize::new(1000).expect("not zero"),
                 ..WorkerSettings::default()
             },
@@ -729,6 +759,7 @@ impl Scene {
         let started = self.started;
         let deps = WorkerDeps {
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
+            visits: Arc::clone(&self.visits) as Arc<dyn RecentVisits>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
             dead_letters: Arc::clone(&self.letters) as Arc<dyn DeadLetterStore>,
@@ -807,6 +838,7 @@ pub(crate) fn click_at(n: u32, at: Timestamp) -> Click {
         id: ClickId::from_parts(at, random),
         link_id: LinkId::from_uuid(uuid::Uuid::from_u128(1)),
         workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(2)),
+        domain: "go.example".into(),
         ip: Some([192, 0, 2, 7].into()),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0".into(),
         referer: "https://www.example.com/page".into(),
