@@ -11,14 +11,17 @@ use crate::openapi::{Document, DocumentText, get_document};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 use crate::{
-    analytics, audit, domains, health, idempotency, keys, layers, links, me, openapi, ops, sessions,
-    workspaces,
+    analytics, audit, domains, events, export, health, idempotency, keys, layers, links, live, me, openapi,
+    ops, sessions, workspaces,
 };
 
 fn routes() -> OpenApiRouter<SharedState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(links::router())
         .merge(analytics::router())
+        .merge(events::router())
+        .merge(export::router())
+        .merge(live::router())
         .merge(domains::router())
         .merge(workspaces::router())
         .merge(keys::router())

@@ -5,17 +5,20 @@ use std::sync::atomic::AtomicBool;
 
 use vayro_backends::Backends;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, IdempotencyStore,
-    KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter, SessionStore, UserStore,
-    WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, EventStore,
+    IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter, SessionStore,
+    UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
 use crate::clock::{Clock, Random};
+use crate::export::{EXPORTS_MAX, EXPORTS_OF_WORKSPACE_MAX};
 use crate::idempotency::KeyedRequests;
+use crate::live::LiveHub;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxSignal;
 use crate::settings::ApiSettings;
+use crate::slots::Slots;
 
 /// The state as handlers get it.
 pub type SharedState = Arc<ApiState>;
@@ -43,6 +46,8 @@ pub struct Ports {
     pub database: Arc<dyn LinkLookup>,
     /// Questions about clicks.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// Stored clicks one by one.
+    pub events: Arc<dyn EventStore>,
     /// The click stream, to measure it.
     pub stream: Arc<dyn ClickStream>,
     /// Dead letters.
@@ -70,6 +75,7 @@ impl From<&Backends> for Ports {
             idempotency: Arc::clone(&backends.idempotency),
             database: Arc::clone(&backends.database),
             analytics: Arc::clone(&backends.analytics),
+            events: Arc::clone(&backends.events),
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
             ledger: Arc::clone(&backends.ledger),
@@ -98,6 +104,10 @@ pub struct ApiState {
     pub metrics: Metrics,
     /// Requests that go on when their clients leave.
     pub(crate) keyed_requests: KeyedRequests,
+    /// Places for exports.
+    pub(crate) exports: Arc<Slots>,
+    /// Who follows clicks.
+    pub(crate) live: LiveHub,
     /// Whether the process is about to stop; readiness then says no.
     pub is_draining: AtomicBool,
 }
@@ -133,6 +143,8 @@ impl ApiState {
             passwords,
             metrics,
             keyed_requests,
+            exports: Slots::new(EXPORTS_OF_WORKSPACE_MAX, EXPORTS_MAX),
+            live: LiveHub::new(),
             is_draining,
         }
     }

@@ -11,6 +11,10 @@ mod app;
 mod audit;
 #[path = "it/domains.rs"]
 mod domains;
+#[path = "it/events.rs"]
+mod events;
+#[path = "it/export.rs"]
+mod export;
 #[path = "it/gate.rs"]
 mod gate;
 #[path = "it/health.rs"]
@@ -25,6 +29,8 @@ mod links;
 mod links_bulk;
 #[path = "it/links_list.rs"]
 mod links_list;
+#[path = "it/live.rs"]
+mod live;
 #[path = "it/ops.rs"]
 mod ops;
 #[path = "it/problems.rs"]

@@ -15,6 +15,7 @@ mod database;
 mod detach;
 mod domains;
 mod error;
+mod events;
 mod idempotency;
 mod instant;
 mod keys;

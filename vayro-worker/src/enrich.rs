@@ -171,7 +171,17 @@ impl Enricher {
 /// so that nobody adds one without deciding.
 fn withhold(row: ClickRow) -> ClickRow {
     let ClickRow {
-        id, timestamp, link_id, workspace_id, domain, class, bot, device_type, referer_host, trigger, ..
+        id,
+        timestamp,
+        link_id,
+        workspace_id,
+        domain,
+        class,
+        bot,
+        device_type,
+        referer_host,
+        trigger,
+        ..
     } = row;
     ClickRow {
         id,
@@ -201,4 +211,3 @@ fn withhold(row: ClickRow) -> ClickRow {
         visitor_id: None,
     }
 }
-

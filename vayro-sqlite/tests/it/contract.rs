@@ -49,6 +49,9 @@ mod retention {
 mod analytics {
     vayro_core::analytics_store_contract!(crate::fixture::fixture());
 }
+mod events {
+    vayro_core::event_store_contract!(crate::fixture::fixture());
+}
 mod idempotency {
     vayro_core::idempotency_store_contract!(crate::fixture::fixture());
 }

@@ -25,8 +25,8 @@ use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewL
 use vayro_core::page::Page;
 use vayro_core::ports::{
     ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RecentVisits,
-    RetentionStore, RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError, StreamError,
-    Visit, WriteError, WriteOutcome,
+    RetentionStore, RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError,
+    StreamError, Visit, WriteError, WriteOutcome,
 };
 use vayro_core::purge::{ClickSelector, NewPurge, Purge, PurgeState, REMEMBERED};
 use vayro_core::retention::{Cut, Detached, RemovedMonth, RetentionReview};
