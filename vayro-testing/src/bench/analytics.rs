@@ -84,6 +84,7 @@ pub async fn run(rows: u32, sets: &[&str]) {
                     connect_timeout: Duration::from_secs(10),
                     acquire_timeout: Duration::from_secs(10),
                     statement_timeout: RAW_TIMEOUT,
+                    lock_timeout: Duration::from_secs(10),
                 };
                 let stores = PgStores::connect(&config).await.expect("PostgreSQL answers");
                 measure(&mut report, "PostgreSQL", system, stores, rows).await;
@@ -124,7 +125,7 @@ async fn make_links(system: &System) -> Vec<LinkId> {
         let operations: Vec<Value> = chunk.iter().map(create).collect();
         let (status, body) =
             system.api("POST", "/v1/links/bulk", Some(json!({ "operations": operations }))).await;
-        assert_eq!(status, 200, "{body}");
+        assert_eq!(status, 207, "{body}");
         for result in body["results"].as_array().into_iter().flatten() {
             let id = result["link"]["id"].as_str().and_then(|id| id.parse().ok());
             links.push(id.unwrap_or_else(|| panic!("no link: {result}")));

@@ -19,6 +19,8 @@ const VISITORS: u32 = 50_000;
 /// Exponent of every popularity.
 const ZIPF_EXPONENT: f64 = 1.0;
 
+/// Of the usual length.
+const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.6 Mobile/15E148 Safari/604.1";
 const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
 const BROWSERS: [&str; 8] =
     ["Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera", "Brave", "UC Browser"];
@@ -84,8 +86,10 @@ impl Rows {
             timestamp,
             link_id: self.links[link as usize],
             workspace_id: self.workspace_id,
+            domain: "go.example.com".to_owned(),
             class,
             bot: bot.to_owned(),
+            user_agent: USER_AGENT.to_owned(),
             country_code: country(city % COUNTRIES),
             region: format!("Region {}", city % REGIONS),
             city: format!("City {city}"),
