@@ -68,11 +68,18 @@ pub(crate) fn replace(
         _ => {}
     }
     let mut file = fs.create(&temporary)?;
-    file.append(bytes)?;
-    if durability == Durability::Power {
-        file.sync()?;
+    let mut write = || {
+        file.append(bytes)?;
+        if durability == Durability::Power {
+            file.sync()?;
+        }
+        fs.rename(&temporary, &path)
+    };
+    if let Err(error) = write() {
+        // On a full disk what was written of it would stand in the way of everything else.
+        drop(fs.remove(&temporary));
+        return Err(error);
     }
-    fs.rename(&temporary, &path)?;
     if durability == Durability::Power {
         fs.sync_dir(dir)?;
     }

@@ -8,12 +8,15 @@
 //! * Nothing that was never appended is ever read back: every record has a checksum.
 //! * A sequence is never used for two records that a reader could tell apart by it.
 //! * A segment is removed only after the cursor that settles it is on the disk.
+//! * A disk that is full still takes the cursor: some room is held back for it, so that settled segments
+//!   can be given back and the log goes on by itself.
 //! * A file whose sync failed is never synced again: what it held since the last good sync is kept in
 //!   memory and written to a new segment.
 
 mod cursor;
 mod open;
 mod read;
+mod reserve;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,9 @@ use vayro_core::timestamp::Timestamp;
 
 pub(crate) use self::open::OpenError;
 pub(crate) use self::read::{Position, READ_PAUSE, ReadLimit};
+use self::reserve::is_full;
 use self::segment::{HEAD_LEN, Segment};
-use crate::fs::{AppendFile, Durability, Fs, replace};
+use crate::fs::{AppendFile, Durability, Fs};
 use crate::record::{self, PAYLOAD_LEN_MAX, Record};
 
 /// Most bytes that are written and not forced to the disk; they are also kept in memory, to be written
@@ -81,6 +85,13 @@ struct Writer {
     is_listed: bool,
 }
 
+/// What may help after a failed append.
+#[derive(Clone, Copy)]
+enum Remedy {
+    OtherFile,
+    Room,
+}
+
 /// An append-only log of records in one directory.
 pub(crate) struct SegmentLog {
     fs: Box<dyn Fs>,
@@ -96,6 +107,8 @@ pub(crate) struct SegmentLog {
     /// What the disk says about `cursor`.
     durable_cursor: u64,
     counters: Counters,
+    /// Whether room is held back for the cursor.
+    has_reserve: bool,
     /// Where reading failed last, and how often.
     failed_read: Option<((u64, u64), u32)>,
     /// The oldest record that is not settled, with its time, as last looked up.
@@ -169,14 +182,20 @@ impl SegmentLog {
             self.sync().map_err(AppendError::Disk)?;
             self.seal();
         }
-        if self.try_append(bytes).is_err() {
+        let mut remedies = [Remedy::OtherFile, Remedy::Room].into_iter();
+        while let Err(error) = self.try_append(bytes) {
             // What the file now ends with is unknown, so it gets nothing more.
             self.abandon_after_append();
-            self.rescue().map_err(AppendError::Disk)?;
-            if let Err(error) = self.try_append(bytes) {
-                self.abandon_after_append();
+            let is_hopeful = match remedies.next() {
+                Some(Remedy::OtherFile) => true,
+                // Settled segments are kept for a while, but not in place of new records.
+                Some(Remedy::Room) => is_full(&error) && self.trim(None).is_ok_and(|removed| removed > 0),
+                None => false,
+            };
+            if !is_hopeful {
                 return Err(AppendError::Disk(error));
             }
+            self.rescue().map_err(AppendError::Disk)?;
         }
         if self.cursor == self.next_seq {
             self.oldest = Some((self.cursor, at));
@@ -381,7 +400,7 @@ impl SegmentLog {
     /// When the disk refuses; settled records may come back after a restart.
     pub(crate) fn save_cursor(&mut self) -> io::Result<()> {
         if self.durable_cursor < self.cursor {
-            replace(&*self.fs, &self.dir, cursor::NAME, &cursor::encode(self.cursor), Durability::Power)?;
+            self.replace_side_file(cursor::NAME, &cursor::encode(self.cursor), Durability::Power)?;
             self.durable_cursor = self.cursor;
         }
         Ok(())

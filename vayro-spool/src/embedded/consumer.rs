@@ -8,7 +8,7 @@ use vayro_core::stream::{Delivery, DeliveryId, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use super::progress::{self, Progress};
-use crate::fs::{Durability, replace};
+use crate::fs::Durability;
 use crate::log::{Position, ReadLimit, SegmentLog};
 use crate::payload;
 use crate::record::Record;
@@ -236,14 +236,13 @@ impl Consumer {
         self.held.first_key_value().map_or(self.next.seq, |(seq, _)| *seq)
     }
 
-    fn save(&self, log: &SegmentLog) -> io::Result<()> {
+    fn save(&self, log: &mut SegmentLog) -> io::Result<()> {
         let progress = Progress {
             handed_out: self.next.seq,
             settled: self.settled,
             held: self.held.iter().map(|(seq, held)| (*seq, held.attempts)).collect(),
         };
-        let (fs, dir) = log.side_files();
-        replace(fs, dir, progress::NAME, &progress.encode(), Durability::Process)
+        log.replace_side_file(progress::NAME, &progress.encode(), Durability::Process)
     }
 }
 

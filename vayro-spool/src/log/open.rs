@@ -53,6 +53,7 @@ impl SegmentLog {
             segments: VecDeque::new(),
             writer: None,
             counters: Counters::default(),
+            has_reserve: false,
             failed_read: None,
             oldest: None,
             fs,
@@ -67,6 +68,7 @@ impl SegmentLog {
         let first_seq = log.segments.front().map_or(log.next_seq, |front| front.first_seq);
         log.cursor = log.cursor.max(first_seq);
         log.counters.examined_seq = log.cursor;
+        log.hold_reserve();
         Ok(log)
     }
 

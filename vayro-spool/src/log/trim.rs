@@ -41,6 +41,9 @@ impl SegmentLog {
             removed += end_seq - segment.first_seq;
             self.remove_quietly(&segment);
         }
+        if removed > 0 {
+            self.hold_reserve();
+        }
         Ok(removed)
     }
 

@@ -30,6 +30,22 @@ pub(super) enum Fault {
     Read,
 }
 
+/// What the system says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errno {
+    NoSpace,
+    Io,
+}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NoSpace => ErrorKind::StorageFull.into(),
+            Errno::Io => io::Error::other("EIO"),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Inode {
     /// What programs see.
@@ -53,8 +69,10 @@ struct State {
     durable: BTreeMap<PathBuf, usize>,
     /// Changes of the directory that are not durable, in order.
     pending: Vec<DirChange>,
-    /// How often each operation fails from now on.
-    faults: Vec<(Fault, u32)>,
+    /// How often each operation fails from now on, and with what.
+    faults: Vec<(Fault, u32, Errno)>,
+    /// Most bytes of all files.
+    capacity: Option<usize>,
     /// How often something failed.
     failures: u64,
 }
@@ -71,17 +89,21 @@ struct FakeFile {
 
 impl State {
     /// Takes one planned failure of `fault`.
-    fn fails(&mut self, fault: Fault) -> bool {
-        let Some(planned) = self.faults.iter_mut().find(|(f, times)| *f == fault && *times > 0) else {
-            return false;
-        };
+    fn fails(&mut self, fault: Fault) -> Option<Errno> {
+        let planned = self.faults.iter_mut().find(|(f, times, _)| *f == fault && *times > 0)?;
         planned.1 -= 1;
         self.failures += 1;
-        true
+        Some(planned.2)
     }
 
     fn check(&mut self, fault: Fault) -> io::Result<()> {
-        if self.fails(fault) { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        self.fails(fault).map_or(Ok(()), |errno| Err(errno.into()))
+    }
+
+    /// Bytes that files may still take.
+    fn room(&self) -> usize {
+        let used: usize = self.seen.values().map(|inode| self.inodes[*inode].seen.len()).sum();
+        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
     }
 
     fn find(&self, path: &Path) -> io::Result<usize> {
@@ -90,14 +112,34 @@ impl State {
 }
 
 impl FakeDisk {
-    /// Makes `fault` happen the next `times` times.
+    /// Makes `fault` happen the next `times` times, as on a full disk.
     pub(super) fn fail(&self, fault: Fault, times: u32) {
-        self.0.lock().faults.push((fault, times));
+        self.fail_with(fault, times, Errno::NoSpace);
+    }
+
+    /// Makes `fault` happen the next `times` times.
+    pub(super) fn fail_with(&self, fault: Fault, times: u32, errno: Errno) {
+        self.0.lock().faults.push((fault, times, errno));
+    }
+
+    /// Leaves room for so many bytes and no more; what is removed makes room again.
+    pub(super) fn leave_room(&self, bytes: usize) {
+        let mut state = self.0.lock();
+        state.capacity = None;
+        let used: usize = state.seen.values().map(|inode| state.inodes[*inode].seen.len()).sum();
+        state.capacity = Some(used + bytes);
     }
 
     /// Makes everything work again.
     pub(super) fn repair(&self) {
-        self.0.lock().faults.clear();
+        let mut state = self.0.lock();
+        state.faults.clear();
+        state.capacity = None;
+    }
+
+    /// Makes one operation work again.
+    pub(super) fn forget(&self, fault: Fault) {
+        self.0.lock().faults.retain(|(planned, ..)| *planned != fault);
     }
 
     /// Returns how often something failed.
@@ -159,22 +201,28 @@ impl FakeDisk {
 impl AppendFile for FakeFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        let is_failing = state.fails(Fault::Append);
-        // A failing write leaves its first half behind.
-        let written = if is_failing { bytes.len() / 2 } else { bytes.len() };
+        let planned = state.fails(Fault::Append);
+        let room = state.room();
+        // A failing write leaves its first part behind.
+        let (written, errno) = match planned {
+            Some(errno) => (room.min(bytes.len() / 2), Some(errno)),
+            None if room < bytes.len() => (room, Some(Errno::NoSpace)),
+            None => (bytes.len(), None),
+        };
+        state.failures += u64::from(planned.is_none() && errno.is_some());
         state.inodes[self.inode].seen.extend_from_slice(&bytes[..written]);
-        if is_failing { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        errno.map_or(Ok(()), |errno| Err(errno.into()))
     }
 
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        let is_failing = state.fails(Fault::Sync);
+        let failing = state.fails(Fault::Sync);
         let inode = &mut state.inodes[self.inode];
         assert!(!self.has_failed, "a sync that failed is never tried again on the same file");
-        if is_failing {
+        if let Some(errno) = failing {
             self.has_failed = true;
             inode.is_broken = true;
-            return Err(io::Error::other("EIO"));
+            return Err(errno.into());
         }
         if !inode.is_broken {
             inode.durable = inode.seen.clone();

@@ -1,6 +1,6 @@
 //! One situation each.
 
-use super::disk::{FakeDisk, Fault};
+use super::disk::{Errno, FakeDisk, Fault};
 use super::{ALL, SIZES, at, open, payloads};
 use crate::log::{AppendError, OpenError, Position, segment};
 use crate::record::PAYLOAD_LEN_MAX;
@@ -33,7 +33,7 @@ fn settled_segments_are_removed_only_after_the_cursor_is_saved() {
     }
     let before = segments(&disk);
     log.settle(19);
-    disk.fail(Fault::SyncDir, 1);
+    disk.fail_with(Fault::SyncDir, 1, Errno::Io);
     assert!(log.trim(None).is_err());
     assert_eq!(segments(&disk), before, "without a durable cursor nothing is removed");
     assert!(log.trim(None).expect("works again") > 10);
@@ -115,6 +115,42 @@ fn a_disk_that_takes_nothing_refuses_and_counts_and_works_again() {
     log.append(&["d"], at(1)).expect("taken");
     assert_eq!(payloads(&mut log), ["a", "d"]);
     assert_eq!(payloads(&mut open(&disk).expect("opens")), ["a", "d"]);
+}
+
+#[test]
+fn a_full_disk_gets_room_from_what_is_settled() {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk).expect("opens");
+    // Something else takes all the room.
+    disk.leave_room(1000);
+    let mut taken = 0;
+    while log.append(&[format!("record {taken}")], at(taken)).is_ok() {
+        taken += 1;
+    }
+    assert!(taken > 10);
+    log.settle(log.next_seq() - 1);
+    // Also the place of the cursor needs room, and there is none.
+    assert!(log.trim(None).expect("room is made") > 0);
+    log.append(&["again"], at(taken)).expect("taken");
+    assert_eq!(payloads(&mut log).last().map(String::as_str), Some("again"));
+    drop(log);
+    disk.lose_power(|_| 0);
+    let read = payloads(&mut open(&disk).expect("opens"));
+    assert!(!read.contains(&"record 0".to_owned()), "the cursor was saved before: {read:?}");
+}
+
+#[test]
+fn a_full_disk_takes_new_records_in_place_of_settled_ones_that_are_kept_for_a_while() {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk).expect("opens");
+    disk.leave_room(1000);
+    for n in 0..200 {
+        log.append(&[format!("record {n}")], at(1)).expect("taken");
+        log.settle(log.next_seq());
+        // All are young.
+        log.trim(Some(at(0))).expect("nothing to do");
+    }
+    assert_eq!(log.counters().refused_disk, 0);
 }
 
 #[test]

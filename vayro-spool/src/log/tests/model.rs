@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::disk::{FakeDisk, Fault};
-use super::{at, open, payloads};
+use super::disk::{Errno, FakeDisk, Fault};
+use super::{ALL, at, open, payloads};
 use crate::log::{Position, ReadLimit, SegmentLog};
 use crate::record::{self, HEADER_LEN};
 
@@ -25,7 +25,11 @@ enum Step {
     Kill,
     /// The disk keeps only what was forced to it, and by chance a part of the rest.
     PowerLoss(Vec<u16>),
-    Fail(Fault, u32),
+    Fail(Fault, u32, Errno),
+    /// There is room for so many bytes and no more.
+    FillDisk(usize),
+    /// Reading fails so many times, then works.
+    FailRead(u32, Errno),
     Repair,
     Flip {
         file: usize,
@@ -34,6 +38,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let errno = prop::sample::select(vec![Errno::NoSpace, Errno::Io]);
     let fault = prop::sample::select(vec![
         Fault::Append,
         Fault::Sync,
@@ -51,7 +56,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Trim),
         1 => Just(Step::Kill),
         2 => prop::collection::vec(any::<u16>(), 1..12).prop_map(Step::PowerLoss),
-        3 => (fault, 1_u32..4).prop_map(|(fault, times)| Step::Fail(fault, times)),
+        3 => (fault, 1_u32..4, errno.clone()).prop_map(|(fault, times, errno)| Step::Fail(fault, times, errno)),
+        2 => (0_usize..400).prop_map(Step::FillDisk),
+        1 => (1_u32..8, errno).prop_map(|(times, errno)| Step::FailRead(times, errno)),
         2 => Just(Step::Repair),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(file, bit)| Step::Flip { file, bit }),
     ]
@@ -178,7 +185,14 @@ fn apply(step: &Step, log: &mut SegmentLog, disk: &FakeDisk, model: &mut Model) 
             let mut chances = chances.iter().cycle().map(|chance| usize::from(*chance));
             disk.lose_power(|below| chances.next().unwrap_or(0) % below);
         }
-        Step::Fail(fault, times) => disk.fail(*fault, *times),
+        Step::Fail(fault, times, errno) => disk.fail_with(*fault, *times, *errno),
+        Step::FillDisk(room) => disk.leave_room(*room),
+        Step::FailRead(times, errno) => {
+            disk.fail_with(Fault::Read, *times, *errno);
+            let mut position = Position::at(log.cursor());
+            while log.read(&mut position, ALL).is_err() {}
+            disk.forget(Fault::Read);
+        }
         Step::Flip { file, bit } => flip(disk, model, *file, *bit),
     }
     Ok(())
