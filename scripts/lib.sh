@@ -8,6 +8,10 @@ cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/vayro
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
+# Tests run executables in which the worker can be made to die or stop at named points; no release has these.
+# shellcheck disable=SC2034
+test_features=vayro-worker/failpoints
+
 die() { printf 'error: %s\n\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 note() { printf '== %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }

@@ -12,8 +12,6 @@ use vayro_core::ports::{BoxError, StoreError};
 
 use crate::error::{Failure, is_temporary, store_error};
 
-/// How long a statement waits for somebody else's lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transaction may lie idle before the server ends it; a process that froze holds no locks for ever.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a connection coming back to the pool may take to prove that it works.
@@ -41,6 +39,8 @@ pub struct PostgresConfig {
     pub acquire_timeout: Duration,
     /// How long one statement may run.
     pub statement_timeout: Duration,
+    /// How long a statement waits for somebody else's lock.
+    pub lock_timeout: Duration,
 }
 
 /// Why there is no connection.
@@ -151,7 +151,7 @@ fn is_away(error: &sqlx::Error) -> bool {
 }
 
 fn pool(config: &PostgresConfig, connect: PgConnectOptions) -> PgPool {
-    let statement_timeout = config.statement_timeout;
+    let (statement_timeout, lock_timeout) = (config.statement_timeout, config.lock_timeout);
     PgPoolOptions::new()
         .max_connections(config.connections)
         .acquire_timeout(config.acquire_timeout)
@@ -167,7 +167,7 @@ fn pool(config: &PostgresConfig, connect: PgConnectOptions) -> PgPool {
                             set_config('jit', 'off', false)",
                 )
                 .bind(millis(statement_timeout))
-                .bind(millis(LOCK_TIMEOUT))
+                .bind(millis(lock_timeout))
                 .bind(millis(IDLE_IN_TRANSACTION_TIMEOUT))
                 .execute(connection)
                 .await

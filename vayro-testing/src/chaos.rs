@@ -1,5 +1,5 @@
 //! Chaos: the real executables under load while a seeded schedule breaks everything around and inside them;
-//! then the books must balance. Started by `scripts/chaos`, and briefly by the tests.
+//! then five oracles are asked ([`Oracle`]). Started by `scripts/chaos`, and briefly by the tests.
 //!
 //! What may be lost, and is told apart from what may not:
 //!
@@ -7,9 +7,11 @@
 //!   within `spool.append_timeout` more while Redis was failing, since a batch waits that long for it.
 //! * FLUSHALL takes what was in the stream; these visits are known one by one.
 //! * A killed Redis with `everysec` may take what it had not written yet: visits of [`REDIS_BOUND`] before.
+//! * Bytes damaged on an edge's disk cost the clicks that they belong to; these are known one by one.
 //!
 //! Nothing else may be lost, nothing may be there twice, and nothing that was not visited.
 
+mod damage;
 mod rows;
 mod schedule;
 mod servers;
@@ -17,11 +19,14 @@ mod verdict;
 mod visits;
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub use schedule::{Fault, Set, Step, draw};
-pub use verdict::Verdict;
+pub use schedule::{Damage, Fault, Set, Step, draw};
+pub use verdict::{Oracle, Verdict};
+pub use world::DISK_LEN;
 
+use crate::disk::SmallDisk;
 use visits::Visitors;
 use world::World;
 
@@ -41,7 +46,7 @@ const VISITORS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(6);
 
 /// What to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Decides the schedule.
     pub seed: u64,
@@ -49,8 +54,11 @@ pub struct Options {
     pub length: Duration,
     /// On which back-end set.
     pub set: Set,
-    /// Whether the executables were built with the feature `failpoints`.
+    /// Whether the executables were built with the feature `failpoints`; without it the worker is killed and
+    /// frozen wherever it is.
     pub has_failpoints: bool,
+    /// A disk that can be filled up, see [`DISK_LEN`]. Without one, files are kept from growing.
+    pub disk: Option<SmallDisk>,
 }
 
 /// Runs the schedule of `options`, then compares.
@@ -59,9 +67,29 @@ pub struct Options {
 ///
 /// When something cannot be started or broken; the verdict is about what the product did.
 pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
-    let steps = draw(options.seed, options.length, options.set, options.has_failpoints);
-    say(&format!("seed {} on the {:?} set, {} steps", options.seed, options.set, steps.len()));
-    let mut world = World::start(options.set).await;
+    let Options { seed, length, set, has_failpoints, disk } = options;
+    let steps = draw(seed, length, set);
+    let again = format!(
+        "scripts/chaos --seed {seed} --minutes {} --set {}",
+        length.as_secs_f64() / 60.0,
+        set.as_str()
+    );
+    say(&format!("{} steps: {again}", steps.len()));
+    if disk.is_none() {
+        say("no file system can be mounted here: instead of filling a disk, files are kept from growing");
+    }
+    let verdict = play(&steps, World::start(set, disk, has_failpoints).await, say).await;
+    verdict.to_string().lines().for_each(&mut *say);
+    if !verdict.holds() {
+        say(&format!("seed {seed}, the {} set; the schedule was", set.as_str()));
+        steps.iter().for_each(|step| say(&format!("    {step}")));
+        say(&format!("again with {again}"));
+    }
+    verdict
+}
+
+/// Plays `steps` one after the other in `world` under load, mends everything and asks the oracles.
+async fn play(steps: &[Step], mut world: World, say: &mut dyn FnMut(&str)) -> Verdict {
     let mut urls = Vec::with_capacity(LINKS);
     for n in 0..LINKS {
         world.system.create_link(&format!("chaos-{n}"), "https://example.com/").await;
@@ -76,12 +104,28 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
     }
     say(&format!("{:>5.1} s  nothing is broken any more", started.elapsed().as_secs_f64()));
     let mut verdict = Verdict::default();
+    verdict.unreached = std::mem::take(&mut world.unreached);
+    let ended = std::mem::take(&mut world.ended);
+    verdict.check(Oracle::Liveness, if ended.is_empty() { Ok(()) } else { Err(format!("{ended:?}")) });
     world.revive().await;
-    verdict.check("liveness", world.new_clicks_land(CATCH_UP).await);
+    verdict.check(Oracle::Liveness, world.new_clicks_land(CATCH_UP).await);
     let visits = visitors.stop().await;
-    verdict.check("liveness", world.drained(CATCH_UP).await);
-    verdict.check("liveness", world.replay_dead_letters(CATCH_UP).await);
+    verdict.check(Oracle::Liveness, world.drained(CATCH_UP).await);
+    let mut reasons = BTreeMap::new();
+    verdict.check(Oracle::Liveness, world.replay_dead_letters(CATCH_UP, &mut reasons).await);
+    verdict::dead_letters(&mut verdict, &reasons);
     verdict::compare(&mut verdict, &world, &visits).await;
+    verdict
+}
+
+/// Plays `steps`; for tests that choose what breaks. See [`run`].
+///
+/// # Panics
+///
+/// As [`run`].
+pub async fn run_steps(steps: &[Step], options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
+    let world = World::start(options.set, options.disk, options.has_failpoints).await;
+    let verdict = play(steps, world, say).await;
     verdict.to_string().lines().for_each(say);
     verdict
 }

@@ -8,6 +8,7 @@ mod process;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod chaos;
+pub mod disk;
 pub mod fixture;
 pub mod load;
 pub mod port;

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User, chown};
@@ -11,8 +11,8 @@ use rand::Rng as _;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use crate::port;
 use crate::process::Process;
-use crate::{port, wait};
 
 /// An empty database of the shared server, dropped with this value.
 #[derive(Debug)]
@@ -66,24 +66,40 @@ pub struct PostgresServer {
     process: Option<Process>,
 }
 
+/// How long a server may take to come up; after SIGKILL its orphaned children must end first.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
 /// Starts a server of one's own, with `fsync` on.
 ///
 /// # Panics
 ///
 /// When PostgreSQL is missing or does not come up.
 pub async fn server() -> PostgresServer {
-    let port = port::free();
+    let dir = server_dir();
+    let data = dir.path().join("data");
+    run(command("initdb")
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"])
+        .arg(data));
+    start(dir).await
+}
+
+/// A folder that the server's user owns.
+fn server_dir() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     if Uid::effective().is_root() {
         let user = server_user();
         chown(dir.path(), Some(user.uid), Some(user.gid)).expect("root may give a folder away");
     }
-    let output = command("initdb")
-        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"])
-        .arg(dir.path().join("data"))
-        .output()
-        .expect("initdb can be started");
-    assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+    dir
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn start(dir: TempDir) -> PostgresServer {
+    let port = port::free();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
     let mut server = PostgresServer { url, port, dir, process: None };
     server.restart().await;
@@ -130,18 +146,58 @@ impl PostgresServer {
         self.process.as_ref().expect("the server runs").id()
     }
 
-    /// Starts the server again on the same port and data, killing it first if it runs.
+    /// Starts a streaming replica of this server: it answers questions and refuses changes.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made or does not come up.
+    pub async fn standby(&self) -> Self {
+        let dir = server_dir();
+        let port = self.port.to_string();
+        run(command("pg_basebackup")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+                "-R",
+                "-p",
+                &port,
+                "-D",
+            ])
+            .arg(dir.path().join("data")));
+        start(dir).await
+    }
+
+    /// Starts the server again on the same port and data, ending it first if it runs.
     ///
     /// # Panics
     ///
     /// When it does not come up.
     pub async fn restart(&mut self) {
         self.kill();
-        let data = self.dir.path().join("data");
+        let started = Instant::now();
+        let mut process = self.start_process();
+        while execute(&self.url, "SELECT 1").await.is_err() {
+            assert!(started.elapsed() < START_LIMIT, "PostgreSQL did not come up within {START_LIMIT:?}");
+            // It refuses to start while children of a killed one still use its shared memory.
+            if process.has_ended() {
+                process = self.start_process();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.process = Some(process);
+    }
+
+    fn start_process(&self) -> Process {
         let mut command = command("postgres");
         command
             .arg("-D")
-            .arg(&data)
+            .arg(self.data())
             .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
             .args([
                 "-c",
@@ -153,18 +209,26 @@ impl PostgresServer {
             ])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        self.process = Some(Process::start(&mut command));
-        wait::until("PostgreSQL", Duration::from_secs(30), async || {
-            execute(&self.url, "SELECT 1").await.ok()
-        })
-        .await;
+        Process::start(&mut command)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// Ends the server and all its sessions at once, as a power cut would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // An immediate shutdown also ends the children; SIGKILL alone would leave them for a moment.
+            // An immediate shutdown also ends the children.
             process.stop(Signal::SIGQUIT, Duration::from_secs(20));
+        }
+    }
+
+    /// Ends the first process of the server with SIGKILL. Its children are orphans then, go on with what
+    /// they are at, and end when they notice.
+    pub fn kill_first_process(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
         }
     }
 
@@ -174,4 +238,38 @@ impl PostgresServer {
             process.stop(Signal::SIGINT, Duration::from_secs(20));
         }
     }
+
+    /// Copies the server's data while it is stopped, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn back_up(&mut self) -> PostgresBackup {
+        self.stop();
+        let dir = server_dir();
+        copy(&self.data(), &dir.path().join("data"));
+        self.restart().await;
+        PostgresBackup(dir)
+    }
+
+    /// Replaces the server's data by what a backup of it holds, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn restore(&mut self, backup: &PostgresBackup) {
+        self.stop();
+        std::fs::remove_dir_all(self.data()).expect("the data can be removed");
+        copy(&backup.0.path().join("data"), &self.data());
+        self.restart().await;
+    }
+}
+
+/// The data of a [`PostgresServer`] at some instant.
+#[derive(Debug)]
+pub struct PostgresBackup(TempDir);
+
+/// Copies a folder with its owners and modes.
+fn copy(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("-a").arg(from).arg(to));
 }

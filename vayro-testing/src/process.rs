@@ -63,6 +63,21 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Limits the length of every file that the process writes from now on; `None` lifts the limit. Beyond
+    /// it a write takes a part of the bytes and then fails, if the process ignores SIGXFSZ.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let soft = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let output = Command::new("prlimit")
+            .args(["--pid", &self.id().to_string(), &format!("--fsize={soft}:")])
+            .output()
+            .expect("prlimit of util-linux can be started");
+        assert!(output.status.success(), "prlimit: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Ends the process at once, as a power cut would, and waits until it is gone.
     ///
     /// # Panics

@@ -29,6 +29,8 @@ pub enum Role {
     Api,
     /// `vayro-worker`.
     Worker,
+    /// A second `vayro-worker` beside the first; not started with the others.
+    Helper,
 }
 
 /// A running Vayro.
@@ -47,6 +49,7 @@ pub struct System {
     edge: Option<Process>,
     api: Option<Process>,
     worker: Option<Process>,
+    helper: Option<Process>,
     dir: TempDir,
 }
 
@@ -90,7 +93,15 @@ impl System {
     ///
     /// When it does not say that it is ready.
     pub async fn up_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::up_in(folder(), arguments, settings).await
+    }
+
+    /// Starts everything in one process that keeps its data in `dir`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it is ready.
+    pub async fn up_in(dir: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut system = Self::new(dir, settings.iter().map(owned).collect());
         system.start_up(arguments).await;
@@ -113,7 +124,7 @@ impl System {
     ///
     /// When without such variables it does not say that it is ready.
     pub async fn start_up_with(&mut self, arguments: &[&str], variables: &[(&str, &str)]) {
-        let mut command = self.command("vayro");
+        let mut command = self.server("vayro");
         let at = |url: &str| url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_owned();
         command
             .args(["up", "--edge", &at(&self.edge_url), "--api", &at(&self.api_url)])
@@ -156,7 +167,15 @@ impl System {
     ///
     /// When a process does not become ready.
     pub async fn clustered_with(postgres: &str, redis: &str, settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::clustered_in(folder(), postgres, redis, settings).await
+    }
+
+    /// Starts one process per role on the clustered set; the edge keeps its spool in `dir`.
+    ///
+    /// # Panics
+    ///
+    /// When a process does not become ready.
+    pub async fn clustered_in(dir: TempDir, postgres: &str, redis: &str, settings: &[(&str, &str)]) -> Self {
         let (edge, api) = (port::free(), port::free());
         let mut environment: Vec<(String, String)> = [
             ("VAYRO_BACKEND__SET", "clustered".to_owned()),
@@ -211,6 +230,7 @@ impl System {
             edge: None,
             api: None,
             worker: None,
+            helper: None,
             dir,
         }
     }
@@ -221,7 +241,17 @@ impl System {
     }
 
     fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(executable(name));
+        self.prepared(Command::new(executable(name)))
+    }
+
+    /// A process that goes on after [`Process::limit_files`] made a write of its fail.
+    fn server(&self, name: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable(name));
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
         command
             .current_dir(self.dir.path())
             .env("XDG_CONFIG_HOME", self.config_home())
@@ -263,9 +293,12 @@ impl System {
         let name = match role {
             Role::Edge => "vayro-edge",
             Role::Api => "vayro-api",
-            Role::Worker => "vayro-worker",
+            Role::Worker | Role::Helper => "vayro-worker",
         };
-        let mut command = self.command(name);
+        let mut command = self.server(name);
+        if role == Role::Helper {
+            command.env("VAYRO_WORKER__ADMIN", format!("127.0.0.1:{}", port::free()));
+        }
         command.envs(variables.iter().copied());
         let mut process = Process::start(command.stdout(Stdio::piped()));
         let is_ready = ready_line(&mut process).await.is_some();
@@ -278,6 +311,7 @@ impl System {
             Role::Edge => &mut self.edge,
             Role::Api => &mut self.api,
             Role::Worker => &mut self.worker,
+            Role::Helper => &mut self.helper,
         }
     }
 
@@ -384,6 +418,10 @@ impl System {
         let (status, body) = self.api("GET", &format!("/v1/analytics/{link_id}?interval=all"), None).await;
         if status == 200 { body["totals"]["clicks"].as_i64().unwrap_or(-1) } else { -1 }
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
 }
 
 fn assert_success(output: &Output) {

@@ -109,6 +109,7 @@ struct PostgresSection {
     connections: u16,
     acquire_timeout: Span,
     statement_timeout: Span,
+    lock_timeout: Span,
 }
 
 /// `[redis]` as written.
@@ -169,6 +170,7 @@ impl BackendConfig {
             ("backend.lookup_timeout", backend.lookup_timeout),
             ("postgres.acquire_timeout", postgres.acquire_timeout),
             ("postgres.statement_timeout", postgres.statement_timeout),
+            ("postgres.lock_timeout", postgres.lock_timeout),
             ("redis.connect_timeout", redis.connect_timeout),
             ("redis.response_timeout", redis.response_timeout),
             ("redis.lookup_timeout", redis.lookup_timeout),
@@ -222,6 +224,7 @@ impl BackendConfig {
                     connect_timeout,
                     acquire_timeout: postgres.acquire_timeout.get(),
                     statement_timeout: postgres.statement_timeout.get(),
+                    lock_timeout: postgres.lock_timeout.get(),
                 },
                 redis: RedisConfig {
                     url: redis.url?,

@@ -118,6 +118,23 @@ async fn a_statement_over_its_limit_is_unavailable() {
     assert_eq!(impatient.write(&rows).await.expect("stored").inserted, 1);
 }
 
+/// Nor does a statement wait longer for somebody else's lock than it may.
+#[tokio::test]
+async fn a_lock_that_takes_too_long_is_unavailable() {
+    let fixture = fixture().await;
+    let (_, link) = cast(&fixture.stores).await;
+    let sql = fixture.sql().await;
+    let config = PostgresConfig { lock_timeout: Duration::from_millis(300), ..config(&fixture.database.url) };
+    let hasty = PgStores::connect(&config).await.expect("connects");
+    let holder = hold_totals(&sql).await;
+    let rows = [click(&link, at(1))];
+    let started = std::time::Instant::now();
+    assert_write_unavailable(&hasty.write(&rows).await);
+    assert!(started.elapsed() < config.statement_timeout, "the limit for statements is longer");
+    holder.rollback().await.expect("rolls back");
+    assert_eq!(hasty.write(&rows).await.expect("stored").inserted, 1);
+}
+
 /// A batch that duplicates send down the other path is no exception.
 #[tokio::test]
 async fn a_redone_batch_over_its_limit_is_unavailable() {

@@ -22,6 +22,7 @@ pub(crate) fn config(url: &str) -> PostgresConfig {
         connect_timeout: Duration::from_secs(20),
         acquire_timeout: Duration::from_secs(20),
         statement_timeout: Duration::from_secs(20),
+        lock_timeout: Duration::from_secs(10),
     }
 }
 

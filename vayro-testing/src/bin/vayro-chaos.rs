@@ -4,18 +4,17 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use vayro_testing::chaos::{Options, Set, run};
+use vayro_testing::chaos::{DISK_LEN, Options, Set, run};
+use vayro_testing::disk::SmallDisk;
 
 fn main() -> ExitCode {
-    let Some(options) = read(std::env::args().skip(1)) else { return ExitCode::from(2) };
+    let Some(mut options) = read(std::env::args().skip(1)) else { return ExitCode::from(2) };
+    // Before there are other threads: they see the disk because they come from this one.
+    options.disk = SmallDisk::mount(DISK_LEN).ok();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let mut say = |line: &str| drop(writeln!(std::io::stdout(), "{line}"));
     let verdict = runtime.block_on(run(options, &mut say));
-    if verdict.holds() {
-        return ExitCode::SUCCESS;
-    }
-    say(&format!("run it again: scripts/chaos --seed {}", options.seed));
-    ExitCode::FAILURE
+    if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn read(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
@@ -24,6 +23,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         length: Duration::from_secs(60),
         set: Set::Clustered,
         has_failpoints: std::env::var_os("VAYRO_CHAOS_FAILPOINTS").is_some(),
+        disk: None,
     };
     while let Some(name) = arguments.next() {
         let value = arguments.next()?;

@@ -52,6 +52,16 @@ impl Rows {
         }
     }
 
+    /// Opens the embedded database.
+    ///
+    /// # Panics
+    ///
+    /// When it is another database, or cannot be opened.
+    pub(super) async fn sqlite(&self) -> SqliteConnection {
+        let Self::Sqlite(path) = self else { panic!("this is not the embedded set") };
+        SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("SQLite opens")
+    }
+
     /// Returns how often each token is there.
     ///
     /// # Errors

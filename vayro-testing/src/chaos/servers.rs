@@ -38,6 +38,14 @@ const ATTACH: &str = "DO $$
         END IF;
     END $$";
 
+/// Every batch inserts into this table, and the product's statements may take two seconds.
+const SLOW: &str = "CREATE OR REPLACE FUNCTION chaos_slow() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_sleep(5); RETURN NULL; END';
+    CREATE TRIGGER chaos_slow BEFORE INSERT ON link_totals FOR EACH STATEMENT EXECUTE FUNCTION chaos_slow()";
+/// Ends with its session.
+const LOCK: &str = "BEGIN; LOCK TABLE link_totals IN ACCESS EXCLUSIVE MODE";
+const QUICK: &str = "DROP TRIGGER IF EXISTS chaos_slow ON link_totals";
+
 /// Both servers with a proxy in front of each.
 #[derive(Debug)]
 pub(super) struct Servers {
@@ -89,9 +97,19 @@ impl Servers {
     }
 
     async fn sql(&self, statement: &'static str) {
-        let mut connection =
-            PgConnection::connect(&self.postgres.url).await.expect("PostgreSQL answers the tests");
+        let mut connection = self.session().await;
         connection.execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.postgres.url).await.expect("PostgreSQL answers the tests")
+    }
+
+    /// Runs a statement that needs a lock, unless a worker that is frozen in a transaction has it.
+    async fn locking(&self, statement: &'static str) -> Option<PgConnection> {
+        let mut connection = self.session().await;
+        connection.execute("SET lock_timeout = '2s'").await.expect("a setting");
+        connection.execute(statement).await.ok().map(|_| connection)
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
@@ -146,17 +164,11 @@ impl Servers {
             Fault::FlushRedis => self.flush().await,
             Fault::CutRedis(count) => self.redis_proxy.cut_answers(count),
             Fault::KillPostgres => self.postgres.kill(),
+            Fault::KillPostmaster => self.postgres.kill_first_process(),
+            Fault::SlowPostgres => drop(self.locking(SLOW).await),
             Fault::TerminateSessions => self.sql(TERMINATE).await,
             Fault::ReadOnlyPostgres => self.read_only("on").await,
-            Fault::LockPostgres => {
-                let mut holder = PgConnection::connect(&self.postgres.url).await.expect("PostgreSQL answers");
-                holder.execute("BEGIN").await.expect("a transaction begins");
-                holder
-                    .execute("LOCK TABLE link_totals IN ACCESS EXCLUSIVE MODE")
-                    .await
-                    .expect("it is locked");
-                self.lock = Some(holder);
-            }
+            Fault::LockPostgres => self.lock = self.locking(LOCK).await,
             Fault::MissingPartition => self.sql(DETACH).await,
             Fault::CutPostgres(count) => self.postgres_proxy.cut_answers(count),
             other => unreachable!("{other:?} is not of a server"),
@@ -185,7 +197,8 @@ impl Servers {
                 drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await);
             }
             Fault::CutRedis(_) => self.redis_proxy.cut_answers(0),
-            Fault::KillPostgres => self.postgres.restart().await,
+            Fault::KillPostgres | Fault::KillPostmaster => self.postgres.restart().await,
+            Fault::SlowPostgres => self.sql(QUICK).await,
             Fault::ReadOnlyPostgres => self.read_only("off").await,
             Fault::LockPostgres => self.lock = None,
             Fault::MissingPartition => self.sql(ATTACH).await,

@@ -1,17 +1,21 @@
 //! The system under test, what is done to its processes, and how it recovers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sqlx::{Executor as _, SqliteConnection};
 
+use super::damage;
 use super::rows::Rows;
-use super::schedule::{Fault, Set, Step};
+use super::schedule::{Damage, Fault, Set, Step};
 use super::servers::Servers;
 use super::{APPEND_TIMEOUT, REDIS_BOUND, RING_BOUND};
+use crate::disk::SmallDisk;
 use crate::system::{Role, System};
 
 /// Names the failpoint to a worker, see `vayro-worker`.
-const FAILPOINT: &str = "VAYRO_FAILPOINT";
+pub(super) const FAILPOINT: &str = "VAYRO_FAILPOINT";
 /// Pause between two looks at something that must come true.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Times that dead letters are put back: a killed worker makes some again.
@@ -23,10 +27,31 @@ const SETTINGS: &[(&str, &str)] = &[
     ("VAYRO_WORKER__TRIM_EVERY", "700ms"),
     ("VAYRO_WORKER__TRIM_WINDOW", "2s"),
     ("VAYRO_WORKER__BATCH_MAX", "200"),
+    ("VAYRO_SPOOL__SEGMENT_SIZE", "1MiB"),
     ("VAYRO_LOG__LEVEL", "off"),
 ];
-/// So that a lock held for some seconds runs into it.
-const CLUSTERED: &[(&str, &str)] = &[("VAYRO_POSTGRES__STATEMENT_TIMEOUT", "2s")];
+/// So that a lock held for some seconds runs into the one, and a slow statement into the other.
+const CLUSTERED: &[(&str, &str)] =
+    &[("VAYRO_POSTGRES__STATEMENT_TIMEOUT", "2s"), ("VAYRO_POSTGRES__LOCK_TIMEOUT", "1s")];
+/// Of a worker that takes over what another one is still working on.
+const GREEDY: &[(&str, &str)] =
+    &[("VAYRO_WORKER__RECLAIM_IDLE", "100ms"), ("VAYRO_WORKER__RECLAIM_EVERY", "100ms")];
+
+/// What the embedded set keeps its clicks in, and an edge its spool, inside the data directory.
+const FOLDERS: (&str, &str) = ("clicks", "spool");
+/// No file grows beyond this on a disk that is full. The ledger has its full length from the start, and
+/// gets no longer.
+const LEDGER_LEN: u64 = 8192;
+/// Longest file beyond that.
+const FILE_LEN_MAX: u64 = 64 * 1024;
+/// The longest pause of a shipper between two offers.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a worker that was frozen goes on with what it held, before it is started anew.
+const THAW: Duration = Duration::from_secs(1);
+/// How long an edge needs to find out that Redis is away and to put clicks on its disk.
+const SPOOLING: Duration = Duration::from_secs(3);
+/// Size of the disk that is filled up.
+pub const DISK_LEN: u64 = 256 << 20;
 
 /// A time in which an answered visit may have been lost, and why.
 #[derive(Clone, Copy, Debug)]
@@ -42,20 +67,44 @@ pub(super) struct World {
     pub(super) system: System,
     pub(super) servers: Option<Servers>,
     pub(super) windows: Vec<Window>,
+    /// Visits whose clicks were damaged on the disk.
+    pub(super) damaged: BTreeSet<String>,
+    /// What is worth knowing.
+    pub(super) notes: Vec<String>,
+    /// Processes that ended though nothing was done to them.
+    pub(super) ended: Vec<String>,
+    /// Failpoints that were armed to kill and not reached while the step lasted.
+    pub(super) unreached: Vec<&'static str>,
+    sqlite_lock: Option<SqliteConnection>,
+    disk: Option<SmallDisk>,
+    has_failpoints: bool,
 }
 
 impl World {
-    pub(super) async fn start(set: Set) -> Self {
+    pub(super) async fn start(set: Set, disk: Option<SmallDisk>, has_failpoints: bool) -> Self {
+        let dir = disk.as_ref().map_or_else(tempfile::tempdir, |disk| tempfile::tempdir_in(disk.path()));
+        let dir = dir.expect("a temporary folder can be made");
         let (system, servers) = match set {
-            Set::Embedded => (System::up_with(&[], SETTINGS).await, None),
+            Set::Embedded => (System::up_in(dir, &[], SETTINGS).await, None),
             Set::Clustered => {
                 let servers = Servers::start().await;
                 let settings = [SETTINGS, CLUSTERED].concat();
                 let (postgres, redis) = (servers.postgres_url(), servers.redis_url());
-                (System::clustered_with(&postgres, &redis, &settings).await, Some(servers))
+                (System::clustered_in(dir, &postgres, &redis, &settings).await, Some(servers))
             }
         };
-        Self { system, servers, windows: Vec::new() }
+        Self {
+            system,
+            servers,
+            windows: Vec::new(),
+            damaged: BTreeSet::new(),
+            notes: Vec::new(),
+            ended: Vec::new(),
+            unreached: Vec::new(),
+            sqlite_lock: None,
+            disk,
+            has_failpoints,
+        }
     }
 
     pub(super) fn rows(&self) -> Rows {
@@ -63,6 +112,10 @@ impl World {
             Some(servers) => Rows::Postgres(servers.postgres_direct().to_owned()),
             None => Rows::Sqlite(self.system.data_dir().join("vayro.db")),
         }
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        if self.servers.is_some() { &[Role::Api, Role::Edge, Role::Worker] } else { &[Role::Edge] }
     }
 
     fn allow(&mut self, bound: Duration, why: &'static str) {
@@ -78,36 +131,89 @@ impl World {
 
     /// Breaks what the step says, waits, and mends it.
     pub(super) async fn play(&mut self, step: &Step) {
+        let faults: Vec<Fault> = step.faults.iter().map(|fault| self.possible(*fault)).collect();
+        if let [Fault::DamageDisk(damage, number)] = faults[..] {
+            self.damage_disk(damage, number, step.hold).await;
+            return;
+        }
         // Processes that are started anew need their servers.
         let (of_servers, of_processes): (Vec<Fault>, Vec<Fault>) =
-            step.faults.iter().copied().partition(|fault| fault.is_of_a_server());
+            faults.into_iter().partition(|fault| fault.is_of_a_server());
         let is_redis_failing = of_servers.iter().any(|fault| {
             matches!(fault, Fault::KillRedis | Fault::PauseRedis | Fault::FullRedis | Fault::CutRedis(_))
         });
         let ring_bound = if is_redis_failing { RING_BOUND + APPEND_TIMEOUT } else { RING_BOUND };
-        let poisons =
-            of_processes.iter().any(|fault| matches!(fault, Fault::Failpoint("mid_dead_letter", _)));
-        for fault in of_processes.iter().filter(|fault| matches!(fault, Fault::Failpoint(..))) {
+        let is_start =
+            |fault: &&Fault| matches!(fault, Fault::DieAt(..) | Fault::StopAt(..) | Fault::Overlap);
+        for fault in of_processes.iter().filter(is_start) {
             self.break_process(*fault, ring_bound).await;
         }
-        if poisons && let Some(servers) = &self.servers {
-            servers.poison().await;
-        }
         for fault in &of_servers {
-            if *fault == Fault::KillRedis {
-                self.allow(REDIS_BOUND, "Redis was killed");
-            }
-            self.servers.as_mut().expect("only the clustered set has servers").inject(*fault).await;
+            self.break_server(*fault).await;
         }
-        for fault in of_processes.iter().filter(|fault| !matches!(fault, Fault::Failpoint(..))) {
+        for fault in of_processes.iter().filter(|fault| !is_start(fault)) {
             self.break_process(*fault, ring_bound).await;
         }
         self.hold(step.hold, ring_bound).await;
-        for fault in &of_servers {
-            self.servers.as_mut().expect("only the clustered set has servers").heal(*fault).await;
+        // What is frozen may hold what mending a server needs.
+        for fault in &of_processes {
+            self.thaw(*fault);
         }
-        for fault in of_processes {
-            self.mend_process(fault, ring_bound).await;
+        for fault in &of_servers {
+            self.mend_server(*fault).await;
+        }
+        for fault in &of_processes {
+            self.mend_process(*fault, ring_bound).await;
+        }
+        self.note_the_ended(&of_processes);
+    }
+
+    /// Executables without failpoints are killed and frozen wherever they are.
+    fn possible(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::DieAt(..) if !self.has_failpoints => self.plain(Fault::KillWorker, Fault::KillEdge),
+            Fault::StopAt(..) if !self.has_failpoints => self.plain(Fault::PauseWorker, Fault::PauseEdge),
+            other => other,
+        }
+    }
+
+    fn plain(&self, clustered: Fault, embedded: Fault) -> Fault {
+        if self.servers.is_some() { clustered } else { embedded }
+    }
+
+    /// Puts clicks on the disk of the edge by an outage of what they go to, kills it, and damages them.
+    async fn damage_disk(&mut self, damage: Damage, number: u32, hold: Duration) {
+        let outage = self.plain(Fault::PauseRedis, Fault::LockSqlite);
+        self.break_server(outage).await;
+        tokio::time::sleep(hold.max(SPOOLING)).await;
+        self.kill_edge(RING_BOUND);
+        let folder = self.system.data_dir().join(if self.servers.is_some() { FOLDERS.1 } else { FOLDERS.0 });
+        let done = damage::damage(&folder, damage, number);
+        self.notes.push(done.what);
+        self.damaged.extend(done.tokens);
+        self.mend_server(outage).await;
+        self.restart(Role::Edge, RING_BOUND).await;
+    }
+
+    async fn break_server(&mut self, fault: Fault) {
+        if fault == Fault::KillRedis {
+            self.allow(REDIS_BOUND, "Redis was killed");
+        }
+        match (&mut self.servers, fault) {
+            (_, Fault::LockSqlite) => {
+                let mut holder = self.rows().sqlite().await;
+                // A worker that is frozen in a transaction has the lock already.
+                self.sqlite_lock = holder.execute("BEGIN IMMEDIATE").await.is_ok().then_some(holder);
+            }
+            (Some(servers), fault) => servers.inject(fault).await,
+            (None, fault) => unreachable!("the embedded set has no server for {fault:?}"),
+        }
+    }
+
+    async fn mend_server(&mut self, fault: Fault) {
+        match &mut self.servers {
+            Some(servers) => servers.heal(fault).await,
+            None => self.sqlite_lock = None,
         }
     }
 
@@ -132,21 +238,37 @@ impl World {
             Fault::PauseEdge => self.system.process(Role::Edge).pause(),
             Fault::PauseApi => self.system.process(Role::Api).pause(),
             Fault::PauseWorker => self.system.process(Role::Worker).pause(),
-            Fault::Failpoint(point, count) => {
-                let armed = format!("{point}:{count}");
-                let variables = [(FAILPOINT, armed.as_str())];
-                if self.servers.is_some() {
-                    self.system.kill(Role::Worker);
-                    self.system.start_with(Role::Worker, &variables).await;
-                } else {
-                    self.kill_edge(ring_bound);
-                    self.system.start_up_with(&[], &variables).await;
-                    if self.system.has_ended(Role::Edge) {
-                        self.allow(ring_bound, "the edge was killed");
-                    }
-                }
+            Fault::DieAt(point, count) => self.arm(point, &format!("{point}:{count}"), ring_bound).await,
+            Fault::StopAt(point, count) => {
+                self.arm(point, &format!("{point}:{count}:stop"), ring_bound).await
             }
+            Fault::Overlap => self.system.start_with(Role::Helper, GREEDY).await,
+            Fault::FullDisk(number) => match &self.disk {
+                Some(disk) => disk.fill(),
+                None => {
+                    let limit = LEDGER_LEN + u64::from(number) % FILE_LEN_MAX;
+                    self.system.process(Role::Edge).limit_files(Some(limit));
+                }
+            },
             other => unreachable!("{other:?} is not of a process"),
+        }
+    }
+
+    /// Starts the worker anew so that it dies or stops at a failpoint.
+    async fn arm(&mut self, point: &str, armed: &str, ring_bound: Duration) {
+        let variables = [(FAILPOINT, armed)];
+        if let Some(servers) = &self.servers {
+            self.system.kill(Role::Worker);
+            self.system.start_with(Role::Worker, &variables).await;
+            if point == "mid_dead_letter" {
+                servers.poison().await;
+            }
+        } else {
+            self.kill_edge(ring_bound);
+            self.system.start_up_with(&[], &variables).await;
+            if self.system.has_ended(Role::Edge) {
+                self.allow(ring_bound, "the edge was killed");
+            }
         }
     }
 
@@ -155,19 +277,51 @@ impl World {
         self.allow(ring_bound, "the edge was killed");
     }
 
+    /// Lets what is frozen go on.
+    fn thaw(&mut self, fault: Fault) {
+        let worker = if self.servers.is_some() { Role::Worker } else { Role::Edge };
+        match fault {
+            Fault::PauseEdge => self.system.process(Role::Edge).resume(),
+            Fault::PauseApi => self.system.process(Role::Api).resume(),
+            Fault::PauseWorker => self.system.process(Role::Worker).resume(),
+            Fault::StopAt(..) if !self.system.has_ended(worker) => self.system.process(worker).resume(),
+            _ => {}
+        }
+    }
+
     async fn mend_process(&mut self, fault: Fault, ring_bound: Duration) {
         match fault {
             Fault::KillEdge => self.restart(Role::Edge, ring_bound).await,
             Fault::KillApi => self.restart(Role::Api, ring_bound).await,
             Fault::KillWorker => self.restart(Role::Worker, ring_bound).await,
-            Fault::PauseEdge => self.system.process(Role::Edge).resume(),
-            Fault::PauseApi => self.system.process(Role::Api).resume(),
-            Fault::PauseWorker => self.system.process(Role::Worker).resume(),
-            Fault::Failpoint(..) => {
+            Fault::DieAt(..) | Fault::StopAt(..) => {
                 let role = if self.servers.is_some() { Role::Worker } else { Role::Edge };
+                match fault {
+                    Fault::DieAt(point, _) if !self.system.has_ended(role) => self.unreached.push(point),
+                    Fault::StopAt(..) => tokio::time::sleep(THAW).await,
+                    _ => {}
+                }
                 self.restart(role, ring_bound).await;
             }
+            Fault::Overlap => self.system.kill(Role::Helper),
+            Fault::FullDisk(_) => {
+                match &self.disk {
+                    Some(disk) => disk.free(),
+                    None => self.system.process(Role::Edge).limit_files(None),
+                }
+                // What neither Redis nor the disk took waits in the rings until it is offered again.
+                tokio::time::sleep(RETRY_PAUSE + RING_BOUND).await;
+            }
             _ => {}
+        }
+    }
+
+    /// Notes processes that are not there any more though no fault of this step ends one.
+    fn note_the_ended(&mut self, faults: &[Fault]) {
+        for role in self.roles() {
+            if self.system.has_ended(*role) {
+                self.ended.push(format!("{role:?} ended by itself during {faults:?}"));
+            }
         }
     }
 
@@ -186,9 +340,7 @@ impl World {
 
     /// Starts again whatever ended by itself.
     pub(super) async fn revive(&mut self) {
-        let roles: &[Role] =
-            if self.servers.is_some() { &[Role::Api, Role::Edge, Role::Worker] } else { &[Role::Edge] };
-        for role in roles {
+        for role in self.roles() {
             if self.system.has_ended(*role) {
                 self.restart(*role, RING_BOUND).await;
             }
@@ -223,11 +375,19 @@ impl World {
             .ok_or_else(|| format!("clicks are on their way after {limit:?}: {last}"))
     }
 
-    /// Puts dead letters back until only those are left that never were clicks.
-    pub(super) async fn replay_dead_letters(&self, limit: Duration) -> Result<(), String> {
+    /// Puts dead letters back until only those are left that never were clicks. Returns how many there were
+    /// for each reason.
+    pub(super) async fn replay_dead_letters(
+        &self,
+        limit: Duration,
+        reasons: &mut BTreeMap<String, usize>,
+    ) -> Result<(), String> {
         for _ in 0..REPLAYS_MAX {
             let (status, page) = self.system.api("GET", "/v1/ops/dead-letters?limit=200", None).await;
             let letters = page["items"].as_array().cloned().unwrap_or_default();
+            for letter in &letters {
+                *reasons.entry(letter["reason"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            }
             if status == 200 && letters.iter().all(|letter| letter["reason"] == "undecodable") {
                 return Ok(());
             }

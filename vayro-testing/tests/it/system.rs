@@ -3,6 +3,7 @@
 mod audit;
 mod chaos;
 mod clustered;
+mod disks;
 mod embedded;
 mod faults;
 mod real_input;

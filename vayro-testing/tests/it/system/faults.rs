@@ -18,7 +18,7 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(90);
 /// Waits until rows stop arriving and compares them with what visitors got.
 ///
 /// A visitor without an answer may have been counted or not; nobody else may.
-async fn rows_match(database: &str, link: &Value, result: LoadResult) {
+pub(super) async fn rows_match(database: &str, link: &Value, result: LoadResult) {
     let mut last = (0, 0);
     wait::until("a row for every answered visit", CATCH_UP_LIMIT, async || {
         last = rows(database, link).await?;
