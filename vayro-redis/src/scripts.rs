@@ -53,6 +53,11 @@ script!(
     "trim.lua"
 );
 script!(
+    /// Makes entries ones that were never handed out.
+    REWIND,
+    "rewind.lua"
+);
+script!(
     /// Forgets one consumer.
     LEAVE,
     "leave.lua"

@@ -3,6 +3,7 @@
 mod housekeeping;
 mod reader;
 mod reclaim;
+mod replay;
 mod stats;
 mod unsettled;
 
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
 use vayro_core::failpoint;
 use vayro_core::ports::{BoxError, ClickStream, StreamError};
-use vayro_core::stream::{Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
+use vayro_core::stream::{BoundedCount, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
 use self::reader::Reader;
@@ -191,6 +192,10 @@ impl ClickStream for RedisClickStream {
 
     async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
         self.with_group(|| self.count_unsettled(max)).await.map_err(unavailable)
+    }
+
+    async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
+        self.with_group(|| self.rewind(since)).await.map_err(unavailable)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

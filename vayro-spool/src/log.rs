@@ -393,6 +393,21 @@ impl SegmentLog {
         self.cursor = self.cursor.max(seq.min(self.next_seq));
     }
 
+    /// Takes back that the records from `seq` on are settled, as far as they are still there, and puts that
+    /// on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; everything is as before then, except perhaps after a restart.
+    pub(crate) fn unsettle(&mut self, seq: u64) -> io::Result<()> {
+        let seq = seq.max(self.segments.front().map_or(self.next_seq, |front| front.first_seq));
+        if seq < self.cursor {
+            self.replace_side_file(cursor::NAME, &cursor::encode(seq), Durability::Power)?;
+            (self.cursor, self.durable_cursor) = (seq, seq);
+        }
+        Ok(())
+    }
+
     /// Puts the cursor on the disk.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,7 +19,7 @@ use crate::state::SharedState;
 const REPORT_AGE_MAX: Duration = Duration::from_mins(5);
 
 pub(super) fn router() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new().routes(routes!(get_stream))
+    OpenApiRouter::new().routes(routes!(get_stream)).routes(routes!(replay_stream))
 }
 
 /// The click stream from the edges to the workers.
@@ -168,4 +168,48 @@ async fn get_stream(State(state): State<SharedState>, caller: Caller) -> Result<
     let (measured, reports) =
         futures::try_join!(state.ports.stream.stats(now), state.ports.reports.list(since))?;
     Ok(Json(StreamView::new(measured, reports, now)))
+}
+
+/// From when on the stream is replayed.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = StreamReplay)]
+struct ReplayInput {
+    /// Entries added at or after this instant are handed out again.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+}
+
+/// What is handed out again.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = StreamReplayed)]
+struct ReplayOutput {
+    /// Entries that had been handed out before.
+    replayed: CountView,
+}
+
+/// Replay the click stream
+///
+/// For a database that was restored to an earlier state: hands out again what the stream still holds of the
+/// time since, stored or not. A click keeps its id, so one that is stored is not counted again. The stream keeps
+/// stored clicks for `worker.trim_window`. For operators, with a session or the scope `ops`.
+#[utoipa::path(
+    post,
+    path = "/v1/ops/stream/replay",
+    tag = "ops",
+    request_body = ReplayInput,
+    responses(
+        (status = 200, description = "How much is handed out again", body = ReplayOutput),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn replay_stream(
+    State(state): State<SharedState>,
+    caller: Caller,
+    Json(input): Json<ReplayInput>,
+) -> Result<Json<ReplayOutput>, Problem> {
+    caller.require_operator()?;
+    let BoundedCount { count, is_capped } = state.ports.stream.replay(input.since).await?;
+    tracing::warn!(user.id = %caller.user.id, since = %input.since, count, "the click stream is replayed");
+    Ok(Json(ReplayOutput { replayed: CountView { count, is_capped } }))
 }

@@ -85,6 +85,7 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
         (Method::DELETE, "/v1/sessions", none.clone(), Need::Session),
         (Method::DELETE, "/v1/sessions/{id}", none.clone(), Need::Session),
         (get(), "/v1/ops/stream", none.clone(), Need::Operator),
+        (Method::POST, "/v1/ops/stream/replay", json!({ "since": "2026-05-01T00:00:00Z" }), Need::Operator),
         (get(), "/v1/ops/audit/clicks", none.clone(), Need::Operator),
         (get(), "/v1/ops/dead-letters", none.clone(), Need::Operator),
         (get(), "/v1/ops/dead-letters/{id}", none.clone(), Need::Operator),

@@ -8,7 +8,7 @@ use vayro_core::click::Click;
 use vayro_core::page::Page;
 use vayro_core::ports::{ClickSink, ClickStream, DeadLetterStore, SinkError, StreamError};
 use vayro_core::stream::{
-    DeadLetter, DeadLetterFilter, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+    BoundedCount, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
 };
 use vayro_core::timestamp::Timestamp;
 
@@ -58,6 +58,10 @@ impl ClickStream for ClosedClicks {
     }
 
     async fn unsettled(&self, _: u64) -> Result<Unsettled, StreamError> {
+        closed()
+    }
+
+    async fn replay(&self, _: Timestamp) -> Result<BoundedCount, StreamError> {
         closed()
     }
 

@@ -1,7 +1,7 @@
 //! Calls of instance operators: the click stream and its dead letters.
 
 use serde::{Deserialize, Serialize};
-use vayro_core::stream::{DeadReason, EdgeReport, StreamStats};
+use vayro_core::stream::{BoundedCount, DeadReason, EdgeReport, StreamStats};
 use vayro_core::timestamp::Timestamp;
 
 use super::error::ApiError;
@@ -63,6 +63,11 @@ pub struct LetterQuery {
 pub const LETTERS_MAX: usize = 100;
 
 #[derive(Deserialize)]
+struct Replayed {
+    replayed: BoundedCount,
+}
+
+#[derive(Deserialize)]
 struct Batch {
     done: u64,
 }
@@ -71,6 +76,12 @@ impl Api {
     /// Measures the click stream.
     pub async fn stream_state(&self) -> Result<StreamState, ApiError> {
         self.send(Call::get(&["ops", "stream"])).await
+    }
+
+    /// Hands out again what the stream still holds of the time since, and returns how much that is.
+    pub async fn replay_stream(&self, since: Timestamp) -> Result<BoundedCount, ApiError> {
+        let call = Call::post(&["ops", "stream", "replay"]).body(&serde_json::json!({ "since": since }));
+        self.send::<Replayed>(call).await.map(|answer| answer.replayed)
     }
 
     /// Returns one page of dead letters, oldest first.

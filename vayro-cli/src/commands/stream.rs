@@ -1,6 +1,7 @@
 //! Commands about the click stream, for operators.
 
 pub mod lag;
+pub mod replay;
 
 use clap::Subcommand;
 
@@ -8,10 +9,11 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
-/// Watch the click stream; for operators
+/// Watch and replay the click stream; for operators
 #[derive(Debug, Subcommand)]
 pub enum StreamCommand {
     Lag(lag::LagArgs),
+    Replay(replay::ReplayArgs),
 }
 
 impl StreamCommand {
@@ -19,6 +21,7 @@ impl StreamCommand {
     pub async fn run(self, ui: &mut Ui, context: &Context) -> Result<(), CommandError> {
         match self {
             Self::Lag(args) => lag::run(ui, context, args).await,
+            Self::Replay(args) => replay::run(ui, context, args).await,
         }
     }
 }

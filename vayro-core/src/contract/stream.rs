@@ -69,6 +69,9 @@ macro_rules! click_stream_contract {
             stats_of_an_empty_stream_are_zero
             stats_count_what_waits_and_what_is_held
             what_is_not_settled_is_counted_by_day
+            what_was_settled_is_handed_out_again_when_replayed
+            a_replay_begins_at_its_instant
+            a_replay_skips_nothing_that_waits
             a_consumer_that_leaves_loses_nothing
         }
     };
@@ -569,6 +572,57 @@ pub async fn what_is_not_settled_is_counted_by_day(fixture: &dyn StreamFixture) 
     assert_eq!((unsettled.undated, unsettled.is_capped), (0, false));
     let capped = stream.unsettled(2).await.expect("a count");
     assert!(capped.is_capped && capped.total() >= 2, "{capped:?}");
+}
+
+/// Settled entries that the stream still holds come again as new ones, and can be settled again.
+pub async fn what_was_settled_is_handed_out_again_when_replayed(fixture: &dyn StreamFixture) {
+    let stream = fixture.consumer("one").await;
+    append(fixture, &clicks(4)).await;
+    let taken = take(&*stream, 4).await;
+    ack(&*stream, &taken[..3]).await;
+    let replayed = stream.replay(Timestamp::EPOCH).await.expect("replayed");
+    assert_eq!((replayed.count, replayed.is_capped), (4, false));
+    append(fixture, &[click(9)]).await;
+    let again = take(&*stream, 5).await;
+    assert_eq!(decode(&again[..4]), clicks(4), "the held one too");
+    assert_eq!(decode(&again[4..]), [click(9)], "and what came later, once");
+    ack(&*stream, &again).await;
+    assert_drained(&*stream).await;
+    let stats = stream.stats(fixture.now()).await.expect("stats");
+    assert_eq!((stats.undelivered.count, stats.pending), (0, 0));
+}
+
+/// Entries that were added before the instant stay settled.
+pub async fn a_replay_begins_at_its_instant(fixture: &dyn StreamFixture) {
+    const APART: Duration = Duration::from_millis(30);
+    let stream = fixture.consumer("one").await;
+    append(fixture, &clicks(2)).await;
+    ack(&*stream, &take(&*stream, 2).await).await;
+    // Nothing comes, so this only lets time pass.
+    assert_eq!(stream.next_batch(size(1), APART).await.expect("a batch"), []);
+    let since = fixture.now();
+    assert_eq!(stream.next_batch(size(1), APART).await.expect("a batch"), []);
+    append(fixture, &[click(7), click(8)]).await;
+    ack(&*stream, &take(&*stream, 2).await).await;
+    assert_eq!(stream.replay(since).await.expect("replayed").count, 2);
+    let again = take(&*stream, 2).await;
+    assert_eq!(decode(&again), [click(7), click(8)]);
+    ack(&*stream, &again).await;
+    assert_drained(&*stream).await;
+}
+
+/// Nothing that waits is taken for settled, whatever instant is given.
+pub async fn a_replay_skips_nothing_that_waits(fixture: &dyn StreamFixture) {
+    let stream = fixture.consumer("one").await;
+    assert_eq!(stream.replay(Timestamp::EPOCH).await.expect("replayed").count, 0, "nothing is there");
+    append(fixture, &clicks(3)).await;
+    ack(&*stream, &take(&*stream, 1).await).await;
+    let later = fixture.now().plus(Duration::from_secs(3600));
+    assert_eq!(stream.replay(later).await.expect("replayed").count, 0);
+    let taken = take(&*stream, 2).await;
+    assert_eq!(decode(&taken), clicks(3)[1..]);
+    ack(&*stream, &taken).await;
+    assert_drained(&*stream).await;
 }
 
 /// A consumer may leave at any time; what it holds can still be reclaimed.

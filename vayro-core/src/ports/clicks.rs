@@ -9,7 +9,8 @@ use super::BoxError;
 use crate::click::{Click, ClickRow};
 use crate::page::Page;
 use crate::stream::{
-    DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+    BoundedCount, DeadLetter, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats,
+    Unsettled,
 };
 use crate::timestamp::Timestamp;
 
@@ -83,6 +84,11 @@ pub trait ClickStream: Send + Sync {
     /// Counts what is not settled, handed out or not, by the day of the click. Counting stops at `max`
     /// entries, or a little above, and says so.
     async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError>;
+
+    /// Makes every entry that the stream still holds and that was added at or after `since` one that was
+    /// never handed out, whoever settled it; for a database that lost its last minutes. Returns how many of
+    /// them had been handed out before. What waited anyway is not touched.
+    async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError>;
 
     /// Forgets this consumer if it holds nothing; what it holds stays reclaimable.
     async fn leave(&self) -> Result<(), StreamError>;

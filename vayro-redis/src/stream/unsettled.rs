@@ -57,7 +57,7 @@ impl RedisClickStream {
         }
     }
 
-    async fn last_delivered(&self) -> RedisResult<String> {
+    pub(super) async fn last_delivered(&self) -> RedisResult<String> {
         let mut command = redis::cmd("XINFO");
         command.arg("GROUPS").arg(names::CLICKS);
         let groups: Vec<std::collections::HashMap<String, Value>> = self.lane.query(&command).await?;

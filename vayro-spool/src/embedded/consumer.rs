@@ -176,6 +176,21 @@ impl Consumer {
         self.save(log)
     }
 
+    /// Makes the entries from `seq` on ones that were never handed out and returns how many had been.
+    pub(super) fn rewind(&mut self, log: &mut SegmentLog, seq: u64) -> io::Result<u64> {
+        let seq = seq.max(log.next_seq().saturating_sub(log.len()));
+        if seq >= self.next.seq {
+            return Ok(0);
+        }
+        // With the cursor first: after a crash in between, the place that was reached is still known.
+        log.unsettle(seq)?;
+        let count = self.next.seq - seq;
+        self.next = Position::at(seq);
+        self.held.retain(|held, _| *held < seq);
+        self.save(log)?;
+        Ok(count)
+    }
+
     /// Tells whether an entry is out.
     pub(super) fn holds(&self, id: &DeliveryId) -> bool {
         id.0.parse::<u64>().is_ok_and(|seq| self.held.contains_key(&seq))

@@ -13,7 +13,11 @@ use vayro_core::stream::{
 use vayro_core::timestamp::Timestamp;
 
 use super::EmbeddedClicks;
+use crate::log::{Position, ReadLimit};
 use crate::spool::SpoolError;
+
+/// Entries looked at at a time while the place of a replay is looked for.
+const REPLAY_STEP: ReadLimit = ReadLimit { records: 4096, bytes: 1 << 20 };
 
 /// Hands out the clicks of the embedded stream. Clones and siblings are one consumer: the set has one
 /// process, and a process has one worker.
@@ -121,6 +125,30 @@ impl ClickStream for SpoolClickStream {
 
     async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
         flat(self.0.run(move |log, state| state.consumer.unsettled(log, max)).await)
+    }
+
+    async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
+        // The place is looked for in steps, so that clicks get in meanwhile.
+        let mut position = None;
+        loop {
+            let from = position;
+            let step = move |log: &mut crate::log::SegmentLog, state: &mut super::State| {
+                let mut position = from.unwrap_or_else(|| Position::at(log.next_seq() - log.len()));
+                let before = position.seq;
+                let records = log.read(&mut position, REPLAY_STEP)?;
+                let found = records.iter().find(|record| record.at >= since).map(|record| record.seq);
+                if found.is_none() && position.seq != before {
+                    return Ok((position, None));
+                }
+                let count = found.map_or(Ok(0), |seq| state.consumer.rewind(log, seq))?;
+                Ok((position, Some(count)))
+            };
+            let (reached, count) = flat(self.0.run(step).await)?;
+            if let Some(count) = count {
+                return Ok(BoundedCount { count, is_capped: false });
+            }
+            position = Some(reached);
+        }
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -233,3 +233,27 @@ async fn a_directory_is_held_by_one_and_read_by_nobody_else() {
     assert!(files >= 3, "segment, cursor, progress");
     EmbeddedClicks::open(options(&inner), "two").await.expect("free again");
 }
+
+#[tokio::test]
+async fn a_replay_survives_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clicks = open(&dir).await;
+    let all: Vec<Click> = (0..50).map(click).collect();
+    clicks.sink().append(&all).await.expect("taken");
+    let stream = clicks.stream();
+    let taken = stream.next_batch(size(50), Duration::ZERO).await.expect("a batch");
+    let ids: Vec<_> = taken.iter().map(|delivery| delivery.id.clone()).collect();
+    stream.ack(&ids).await.expect("settled");
+    // All are young, so they are kept, but the cursor is on the disk.
+    assert_eq!(stream.trim(Duration::from_secs(3600), now()).await.expect("trims"), 0);
+    assert_eq!(stream.replay(Timestamp::EPOCH).await.expect("replayed").count, 50);
+    let half = stream.next_batch(size(20), Duration::ZERO).await.expect("a batch");
+    stream.ack(&half.iter().map(|d| d.id.clone()).collect::<Vec<_>>()).await.expect("settled");
+    clicks.close().await.expect("closed");
+    drop((clicks, stream));
+
+    let clicks = open(&dir).await;
+    let rest = clicks.stream().next_batch(size(100), Duration::ZERO).await.expect("a batch");
+    let rest: Vec<Click> = rest.iter().map(|d| Click::decode(&d.fields).expect("a click")).collect();
+    assert_eq!(rest, all[20..], "in order, none twice");
+}

@@ -18,7 +18,7 @@ use vayro_core::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use vayro_core::link::{NewLink, RedirectStatus};
 use vayro_core::ports::{ClickStore, ClickStream, StoreError, StreamError, WriteError, WriteOutcome};
 use vayro_core::stream::{
-    DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+    BoundedCount, DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
 };
 use vayro_core::target::TargetUrl;
 use vayro_core::timestamp::Timestamp;
@@ -250,6 +250,10 @@ impl ClickStream for StuckAck {
 
     async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
         self.stream.unsettled(max).await
+    }
+
+    async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
+        self.stream.replay(since).await
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -28,7 +28,9 @@ use vayro_core::ports::{
 };
 use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
-use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
+use vayro_core::stream::{
+    BoundedCount, DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled,
+};
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
 
@@ -200,6 +202,10 @@ impl ClickStream for FakeStream {
 
     async fn unsettled(&self, _: u64) -> Result<Unsettled, StreamError> {
         unimplemented!("workers do not measure the stream")
+    }
+
+    async fn replay(&self, _: Timestamp) -> Result<BoundedCount, StreamError> {
+        unimplemented!("workers do not replay the stream")
     }
 
     async fn leave(&self) -> Result<(), StreamError> {
