@@ -6,6 +6,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry, TextEncoder,
 };
+use vayro_backends::ReplicaUse;
 
 /// Upper bounds of the duration buckets, in seconds.
 const DURATION_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -21,6 +22,7 @@ pub struct Metrics {
     sign_ins: IntCounterVec,
     pub(crate) late_flushes: IntCounter,
     pub(crate) panics: IntCounter,
+    replica: Option<ReplicaUse>,
 }
 
 impl Default for Metrics {
@@ -76,7 +78,23 @@ impl Metrics {
         for collector in collectors {
             registry.register(collector).expect(VALID);
         }
-        Self { registry, requests, durations, in_flight, connections, sign_ins, late_flushes, panics }
+        Self {
+            registry,
+            requests,
+            durations,
+            in_flight,
+            connections,
+            sign_ins,
+            late_flushes,
+            panics,
+            replica: None,
+        }
+    }
+
+    /// Also tells how the replica is used.
+    #[must_use]
+    pub(crate) fn with_replica(self, replica: Option<ReplicaUse>) -> Self {
+        Self { replica, ..self }
     }
 
     pub(crate) fn count_request(&self, route: &str, method: &http::Method, status: u16, took: Duration) {
@@ -100,8 +118,29 @@ impl Metrics {
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(error = &error as &dyn std::error::Error, "metrics cannot be written");
         }
-        String::from_utf8_lossy(&text).into_owned()
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        if let Some(replica) = &self.replica {
+            text.push_str(&of_replica(
+                replica.is_near(),
+                replica.answered_by_replica(),
+                replica.answered_by_primary(),
+            ));
+        }
+        text
     }
+}
+
+fn of_replica(is_near: bool, by_replica: u64, by_primary: u64) -> String {
+    format!(
+        "# HELP vayro_api_replica_near Whether the replica was near enough to be asked at the last look.\n\
+         # TYPE vayro_api_replica_near gauge\n\
+         vayro_api_replica_near {}\n\
+         # HELP vayro_api_replica_questions_total Questions about clicks, by who answered them.\n\
+         # TYPE vayro_api_replica_questions_total counter\n\
+         vayro_api_replica_questions_total{{answered_by=\"replica\"}} {by_replica}\n\
+         vayro_api_replica_questions_total{{answered_by=\"primary\"}} {by_primary}\n",
+        u8::from(is_near)
+    )
 }
 
 #[cfg(test)]

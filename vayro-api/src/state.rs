@@ -103,7 +103,9 @@ impl ApiState {
     pub fn new(backends: &Backends, settings: ApiSettings) -> Self {
         let ports = Ports::from(backends);
         let signal = OutboxSignal::from(backends);
-        Self::with_ports(ports, settings, signal, Clock::system(), Random::from_os())
+        let state = Self::with_ports(ports, settings, signal, Clock::system(), Random::from_os());
+        let metrics = state.metrics.clone().with_replica(backends.replica().cloned());
+        Self { metrics, ..state }
     }
 
     /// Puts the state together with a clock and a randomness of the caller's own.

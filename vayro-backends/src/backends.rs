@@ -17,6 +17,7 @@ use vayro_core::ports::{
 use vayro_core::schema::SchemaState;
 
 use crate::drainer::Drainer;
+use crate::nearest::ReplicaUse;
 use crate::set::Set;
 
 /// How long one part may take to answer a [`Backends::ping`].
@@ -95,6 +96,11 @@ impl Backends {
     /// Starts listening for changes of links and domains; each edge has a feed of its own.
     pub fn invalidations(&self) -> Box<dyn InvalidationFeed> {
         self.set.invalidations()
+    }
+
+    /// Returns the replica that answers questions about clicks, if there is one.
+    pub fn replica(&self) -> Option<&ReplicaUse> {
+        self.set.replica()
     }
 
     /// Applies the migrations that are missing.

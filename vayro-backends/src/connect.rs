@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vayro_core::ports::{AnalyticsStore, BoxError, ClickSink, LedgerFile, LinkLookup, RollupStore};
 use vayro_core::rollup::RolledUpAnalytics;
-use vayro_postgres::{PgStores, PostgresConfig};
+use vayro_postgres::{PgReplica, PgStores, PostgresConfig};
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
     RedisPublisher, RedisRateLimiter,
@@ -23,6 +23,7 @@ use crate::drainer::Drainer;
 use crate::guard::GuardedLookup;
 use crate::identity::process_name;
 use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports, NoLedgerFile};
+use crate::nearest::{NearestAnalytics, ReplicaUse};
 use crate::set::Set;
 
 /// The embedded database in the data directory.
@@ -114,6 +115,7 @@ impl Backends {
 
 async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, ConnectError> {
     let postgres = connect_postgres(&config.postgres, roles).await?;
+    let replica = replica(config, &postgres)?;
     let redis = connect_redis(config, roles).await?;
     let name: Arc<str> = process_name().into();
 
@@ -146,7 +148,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         links: stores.clone(),
         idempotency: stores.clone(),
         outbox: stores.clone(),
-        analytics: rolled_up(postgres.clone()),
+        analytics: nearest(&postgres, replica.as_ref()),
         rollups: stores.clone(),
         click_rows: stores.clone(),
         ledger: stores.clone(),
@@ -160,7 +162,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         ledger_file,
         limits: Arc::new(RedisRateLimiter::new(&redis)),
         drainer: Arc::new(Drainer::default()),
-        set: Arc::new(Set::Clustered { postgres, redis, spill }),
+        set: Arc::new(Set::Clustered { postgres, replica, redis, spill }),
         name,
     })
 }
@@ -168,6 +170,27 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
 /// Answers questions about clicks from what is ready, and the rest from the rows.
 fn rolled_up<S: RollupStore + AnalyticsStore + 'static>(stores: S) -> Arc<dyn AnalyticsStore> {
     Arc::new(RolledUpAnalytics::new(stores, Arc::new(clock::now)))
+}
+
+/// Answers questions about clicks from the replica while it is near.
+fn nearest(primary: &PgStores, usage: Option<&ReplicaUse>) -> Arc<dyn AnalyticsStore> {
+    let primary = rolled_up(primary.clone());
+    match usage {
+        None => primary,
+        Some(usage) => Arc::new(NearestAnalytics {
+            replica: rolled_up(usage.stores().clone()),
+            primary,
+            usage: usage.clone(),
+        }),
+    }
+}
+
+/// The replica, if there is one. Nobody waits for it: while it is away the primary answers.
+fn replica(config: &ClusteredConfig, primary: &PgStores) -> Result<Option<ReplicaUse>, ConnectError> {
+    let Some(replica) = &config.replica else { return Ok(None) };
+    let opened = PgReplica::open(primary, &config.postgres, replica);
+    let replica = opened.map_err(|error| ConnectError::refused("the replica of PostgreSQL", error))?;
+    Ok(Some(ReplicaUse::new(replica)))
 }
 
 /// Waits for a PostgreSQL that is still starting. An edge alone goes on without one.

@@ -1,6 +1,7 @@
 //! What the servers behind the ports say about themselves, for `vayro doctor`.
 
 use vayro_core::ports::BoxError;
+use vayro_postgres::ReplicaState;
 
 use crate::backends::Backends;
 use crate::set::Set;
@@ -8,7 +9,7 @@ use crate::set::Set;
 /// What one server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReport {
-    /// `redis`; the databases have nothing to tell beyond [`Backends::ping`].
+    /// `Redis` or `replica`; other databases have nothing to tell beyond [`Backends::ping`].
     pub part: &'static str,
     /// Its version and the settings that matter.
     pub summary: String,
@@ -24,12 +25,27 @@ impl Backends {
     /// The words of a server that does not answer.
     pub async fn server_reports(&self) -> Result<Vec<ServerReport>, BoxError> {
         match &*self.set {
-            Set::Clustered { redis, .. } => {
+            Set::Clustered { redis, replica, .. } => {
                 let facts = redis.facts().await?;
                 let (summary, warnings) = (facts.to_string(), facts.warnings());
-                Ok(vec![ServerReport { part: "redis", summary, warnings }])
+                let mut reports = vec![ServerReport { part: "Redis", summary, warnings }];
+                if let Some(replica) = replica {
+                    reports.push(of_replica(&replica.state().await));
+                }
+                Ok(reports)
             }
             Set::Embedded { .. } => Ok(Vec::new()),
         }
     }
+}
+
+fn of_replica(state: &ReplicaState) -> ServerReport {
+    let (summary, warnings) = match state {
+        ReplicaState::Near => ("is near; it answers questions about clicks".to_owned(), Vec::new()),
+        other => {
+            let warning = format!("the replica {other}; the primary answers questions about clicks");
+            ("is configured".to_owned(), vec![warning])
+        }
+    };
+    ServerReport { part: "replica", summary, warnings }
 }

@@ -15,12 +15,14 @@ use vayro_sqlite::SqliteStores;
 use crate::backends::Ping;
 use crate::causes::causes;
 use crate::local::LocalBroadcast;
+use crate::nearest::ReplicaUse;
 
 /// The parts of the set that runs.
 #[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Set {
     Clustered {
         postgres: PgStores,
+        replica: Option<ReplicaUse>,
         redis: RedisClient,
         /// Only in processes that hand in clicks.
         spill: Option<Arc<SpillingSink>>,
@@ -47,6 +49,13 @@ impl Set {
         match self {
             Self::Clustered { redis, .. } => Box::new(RedisInvalidationFeed::new(redis)),
             Self::Embedded { broadcast, .. } => broadcast.feed(),
+        }
+    }
+
+    pub(crate) fn replica(&self) -> Option<&ReplicaUse> {
+        match self {
+            Self::Clustered { replica, .. } => replica.as_ref(),
+            Self::Embedded { .. } => None,
         }
     }
 
@@ -93,11 +102,14 @@ impl Set {
             tracing::error!(error, "not every click could be forced to the disk");
         };
         match self {
-            Self::Clustered { postgres, spill, .. } => {
+            Self::Clustered { postgres, replica, spill, .. } => {
                 if let Some(spill) = spill
                     && let Err(error) = spill.close().await
                 {
                     failed(error);
+                }
+                if let Some(replica) = replica {
+                    replica.close().await;
                 }
                 postgres.close().await;
             }

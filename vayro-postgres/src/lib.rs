@@ -25,6 +25,7 @@ mod lookup;
 mod months;
 mod outbox;
 mod recount;
+mod replica;
 mod rollups;
 mod row;
 mod salts;
@@ -34,4 +35,5 @@ mod users;
 mod workspaces;
 
 pub use database::{ConnectError, PgStores, PostgresConfig};
+pub use replica::{PgReplica, ReplicaConfig, ReplicaState};
 pub use schema::MigrateError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use vayro_postgres::PostgresConfig;
+use vayro_postgres::{PostgresConfig, ReplicaConfig};
 use vayro_redis::RedisConfig;
 
 use super::{ConfigErrors, Layers, Size, Span};
@@ -25,6 +25,8 @@ pub enum BackendConfig {
 pub struct ClusteredConfig {
     /// The database.
     pub postgres: PostgresConfig,
+    /// A replica of it that answers questions about clicks.
+    pub replica: Option<ReplicaConfig>,
     /// Cache, click stream and messages.
     pub redis: RedisConfig,
     /// How clicks are kept on disk while Redis is away.
@@ -110,6 +112,8 @@ struct PostgresSection {
     acquire_timeout: Span,
     statement_timeout: Span,
     lock_timeout: Span,
+    replica_url: Option<SecretString>,
+    replica_lag_max: Span,
 }
 
 /// `[redis]` as written.
@@ -171,6 +175,7 @@ impl BackendConfig {
             ("postgres.acquire_timeout", postgres.acquire_timeout),
             ("postgres.statement_timeout", postgres.statement_timeout),
             ("postgres.lock_timeout", postgres.lock_timeout),
+            ("postgres.replica_lag_max", postgres.replica_lag_max),
             ("redis.connect_timeout", redis.connect_timeout),
             ("redis.response_timeout", redis.response_timeout),
             ("redis.lookup_timeout", redis.lookup_timeout),
@@ -226,6 +231,9 @@ impl BackendConfig {
                     statement_timeout: postgres.statement_timeout.get(),
                     lock_timeout: postgres.lock_timeout.get(),
                 },
+                replica: postgres
+                    .replica_url
+                    .map(|url| ReplicaConfig { url, lag_max: postgres.replica_lag_max.get() }),
                 redis: RedisConfig {
                     url: redis.url?,
                     root_certificates,

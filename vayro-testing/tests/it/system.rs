@@ -7,6 +7,8 @@ mod disks;
 mod embedded;
 mod faults;
 mod real_input;
+mod replica;
+mod restore;
 
 use std::time::Duration;
 

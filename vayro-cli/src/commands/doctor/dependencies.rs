@@ -60,9 +60,9 @@ pub(super) async fn back_ends(backend: &BackendConfig) -> Vec<Finding> {
     match backends.server_reports().await {
         Ok(reports) => {
             for report in reports {
-                findings.push(Finding::new("Redis", Verdict::Ok, report.summary));
+                findings.push(Finding::new(report.part, Verdict::Ok, report.summary));
                 let warnings = report.warnings.into_iter();
-                findings.extend(warnings.map(|warning| Finding::new("Redis", Verdict::Warning, warning)));
+                findings.extend(warnings.map(|warning| Finding::new(report.part, Verdict::Warning, warning)));
             }
         }
         Err(error) => findings.push(Finding::new("Redis", Verdict::Failed, error.to_string())),
