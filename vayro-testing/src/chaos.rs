@@ -11,6 +11,7 @@
 //!
 //! Nothing else may be lost, nothing may be there twice, and nothing that was not visited.
 
+mod aftermath;
 mod damage;
 mod rows;
 mod schedule;

@@ -1,9 +1,8 @@
 //! The system under test, what is done to its processes, and how it recovers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use sqlx::{Executor as _, SqliteConnection};
 
 use super::damage;
@@ -16,10 +15,6 @@ use crate::system::{Role, System};
 
 /// Names the failpoint to a worker, see `vayro-worker`.
 pub(super) const FAILPOINT: &str = "VAYRO_FAILPOINT";
-/// Pause between two looks at something that must come true.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Times that dead letters are put back: a killed worker makes some again.
-const REPLAYS_MAX: usize = 5;
 /// Everything that a run would otherwise wait for is quick.
 const SETTINGS: &[(&str, &str)] = &[
     ("VAYRO_WORKER__RECLAIM_IDLE", "2s"),
@@ -114,19 +109,19 @@ impl World {
         }
     }
 
-    fn roles(&self) -> &'static [Role] {
+    pub(super) fn roles(&self) -> &'static [Role] {
         if self.servers.is_some() { &[Role::Api, Role::Edge, Role::Worker] } else { &[Role::Edge] }
     }
 
     fn allow(&mut self, bound: Duration, why: &'static str) {
-        let now = Instant::now();
+        self.allow_at(Instant::now(), bound, why);
+    }
+
+    /// Allows losses of the time before `at`, when the cause began.
+    fn allow_at(&mut self, at: Instant, bound: Duration, why: &'static str) {
         // An answer may be read a moment after its sender died.
-        self.windows.push(Window {
-            from: now.checked_sub(bound).unwrap_or(now),
-            at: now,
-            until: now + RING_BOUND,
-            why,
-        });
+        let (from, until) = (at.checked_sub(bound).unwrap_or(at), Instant::now() + RING_BOUND);
+        self.windows.push(Window { from, at, until, why });
     }
 
     /// Breaks what the step says, waits, and mends it.
@@ -273,8 +268,9 @@ impl World {
     }
 
     fn kill_edge(&mut self, ring_bound: Duration) {
+        let at = Instant::now();
         self.system.kill(Role::Edge);
-        self.allow(ring_bound, "the edge was killed");
+        self.allow_at(at, ring_bound, "the edge was killed");
     }
 
     /// Lets what is frozen go on.
@@ -325,11 +321,12 @@ impl World {
         }
     }
 
-    async fn restart(&mut self, role: Role, ring_bound: Duration) {
+    pub(super) async fn restart(&mut self, role: Role, ring_bound: Duration) {
         if !self.system.has_ended(role) {
-            self.system.kill(role);
             if role == Role::Edge {
-                self.allow(ring_bound, "the edge was killed");
+                self.kill_edge(ring_bound);
+            } else {
+                self.system.kill(role);
             }
         }
         match &self.servers {
@@ -337,77 +334,4 @@ impl World {
             None => self.system.start_up(&[]).await,
         }
     }
-
-    /// Starts again whatever ended by itself.
-    pub(super) async fn revive(&mut self) {
-        for role in self.roles() {
-            if self.system.has_ended(*role) {
-                self.restart(*role, RING_BOUND).await;
-            }
-        }
-    }
-
-    /// Tells whether a visit that is made now is stored.
-    pub(super) async fn new_clicks_land(&self, limit: Duration) -> Result<(), String> {
-        let token = "afterwards";
-        if self.system.visit(&format!("chaos-0?utm_content={token}")).await.0 != 302 {
-            return Err("a link is not redirected afterwards".to_owned());
-        }
-        let rows = self.rows();
-        let is_there = async || rows.tokens().await.is_ok_and(|tokens| tokens.contains_key(token));
-        soon(limit, is_there).await.ok_or_else(|| format!("a new click was not stored within {limit:?}"))
-    }
-
-    /// Tells whether nothing is on its way any more.
-    pub(super) async fn drained(&self, limit: Duration) -> Result<(), String> {
-        let mut last = Value::Null;
-        let is_drained = async || {
-            last = self.system.api("GET", "/v1/ops/stream", None).await.1;
-            let edges = last["edges"].as_array().cloned().unwrap_or_default();
-            // Of one edge after the other; the newest tells how it is.
-            let newest = edges.iter().max_by_key(|edge| edge["at"].as_str().map(str::to_owned));
-            last["undelivered"]["count"] == 0
-                && last["pending"] == 0
-                && newest.is_some_and(|edge| edge["spool_bytes"] == 0)
-        };
-        soon(limit, is_drained)
-            .await
-            .ok_or_else(|| format!("clicks are on their way after {limit:?}: {last}"))
-    }
-
-    /// Puts dead letters back until only those are left that never were clicks. Returns how many there were
-    /// for each reason.
-    pub(super) async fn replay_dead_letters(
-        &self,
-        limit: Duration,
-        reasons: &mut BTreeMap<String, usize>,
-    ) -> Result<(), String> {
-        for _ in 0..REPLAYS_MAX {
-            let (status, page) = self.system.api("GET", "/v1/ops/dead-letters?limit=200", None).await;
-            let letters = page["items"].as_array().cloned().unwrap_or_default();
-            for letter in &letters {
-                *reasons.entry(letter["reason"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
-            }
-            if status == 200 && letters.iter().all(|letter| letter["reason"] == "undecodable") {
-                return Ok(());
-            }
-            let output = self.system.vayro(&["dlq", "replay", "--all", "--json"]);
-            if !output.status.success() {
-                return Err(format!("dlq replay: {}", String::from_utf8_lossy(&output.stderr)));
-            }
-            self.drained(limit).await?;
-        }
-        Err("clicks become dead letters again and again".to_owned())
-    }
-}
-
-async fn soon(limit: Duration, mut condition: impl AsyncFnMut() -> bool) -> Option<()> {
-    let started = Instant::now();
-    while !condition().await {
-        if started.elapsed() > limit {
-            return None;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Some(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vayro_testing::chaos::{DISK_LEN, Fault, Options, Set, Step, run, run_steps};
+use vayro_testing::chaos::{DISK_LEN, Damage, Fault, Options, Set, Step, run, run_steps};
 use vayro_testing::disk::SmallDisk;
 
 /// Says that the executables were built with the feature `failpoints`, as `scripts/test` builds them.
@@ -27,36 +27,34 @@ fn holds(seed: u64, set: Set, length: Duration) {
     });
 }
 
+fn step(faults: &[Fault], seconds: f64) -> Step {
+    Step { rest: Duration::from_millis(100), faults: faults.to_vec(), hold: Duration::from_secs_f64(seconds) }
+}
+
+/// Plays `steps` and returns failpoints that were not reached, and what was said.
+fn survives(set: Set, steps: &[Step]) -> (Vec<&'static str>, String) {
+    let options = options(0, set, Duration::ZERO);
+    let (mut unreached, mut said) = (Vec::new(), String::new());
+    block_on(async {
+        let verdict = run_steps(steps, options, &mut |line| said.extend([line, "\n"])).await;
+        assert!(verdict.holds(), "not everything was survived:\n{said}");
+        unreached = verdict.unreached;
+    });
+    (unreached, said)
+}
+
 /// Dies at each point twice in a row, then stops there and goes on with what it held.
 fn survives_every_failpoint(set: Set, points: &[&'static str]) {
-    let options = options(0, set, Duration::ZERO);
-    let has_failpoints = options.has_failpoints;
-    let fault = |fault, seconds| Step {
-        rest: Duration::from_millis(100),
-        faults: vec![fault],
-        hold: Duration::from_secs_f64(seconds),
+    let of_point = |&point: &&'static str| {
+        let seconds = if point == "mid_trim" { 2.0 } else { 1.0 };
+        [Fault::DieAt(point, 1), Fault::DieAt(point, 2), Fault::StopAt(point, 1)]
+            .map(|fault| step(&[fault], seconds))
     };
-    let steps: Vec<Step> = points
-        .iter()
-        .flat_map(|&point| {
-            let hold = if point == "mid_trim" { 2.0 } else { 1.0 };
-            [
-                fault(Fault::DieAt(point, 1), hold),
-                fault(Fault::DieAt(point, 2), hold),
-                fault(Fault::StopAt(point, 1), hold),
-            ]
-        })
-        .collect();
-    block_on(async {
-        let mut said = String::new();
-        let verdict = run_steps(&steps, options, &mut |line| said.extend([line, "\n"])).await;
-        assert!(verdict.holds(), "a failpoint was not survived:\n{said}");
-        let mut never = points
-            .iter()
-            .filter(|point| verdict.unreached.iter().filter(|unreached| unreached == point).count() == 2);
-        let is_reached = !has_failpoints || never.next().is_none();
-        assert!(is_reached, "failpoints that were never reached: {:?}\n{said}", verdict.unreached);
-    });
+    let steps: Vec<Step> = points.iter().flat_map(of_point).collect();
+    let (unreached, said) = survives(set, &steps);
+    let is_never_reached = |point: &&&str| unreached.iter().filter(|name| name == *point).count() == 2;
+    let never: Vec<_> = points.iter().filter(is_never_reached).collect();
+    assert!(never.is_empty(), "failpoints that were never reached: {never:?}\n{said}");
 }
 
 #[test]
@@ -82,6 +80,36 @@ fn one_process_survives_every_failpoint() {
     let points =
         ["after_read", "mid_copy", "before_commit", "after_commit", "before_ack", "after_ack", "mid_trim"];
     survives_every_failpoint(Set::Embedded, &points);
+}
+
+#[test]
+fn a_worker_that_wakes_up_finds_its_batch_done_by_another() {
+    let steps: Vec<Step> = ["mid_copy", "before_commit", "after_commit", "before_ack"]
+        .map(|point| step(&[Fault::StopAt(point, 1), Fault::Overlap], 3.0))
+        .into();
+    survives(Set::Clustered, &steps);
+}
+
+#[test]
+fn a_spool_that_is_full_or_damaged_costs_only_what_was_damaged() {
+    let steps = [
+        step(&[Fault::FullDisk(20_000), Fault::PauseRedis], 4.0),
+        step(&[Fault::DamageDisk(Damage::Tear, 1)], 3.0),
+        step(&[Fault::DamageDisk(Damage::Flip, 2)], 3.0),
+        step(&[Fault::FullDisk(0), Fault::FullRedis], 2.0),
+    ];
+    survives(Set::Clustered, &steps);
+}
+
+#[test]
+fn a_segment_log_that_is_full_or_damaged_costs_only_what_was_damaged() {
+    let steps = [
+        step(&[Fault::FullDisk(20_000)], 3.0),
+        step(&[Fault::DamageDisk(Damage::Tear, 1)], 3.0),
+        step(&[Fault::DamageDisk(Damage::Flip, 2)], 3.0),
+        step(&[Fault::FullDisk(0), Fault::LockSqlite], 2.0),
+    ];
+    survives(Set::Embedded, &steps);
 }
 
 #[test]
