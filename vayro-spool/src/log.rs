@@ -46,6 +46,8 @@ pub(crate) struct LogSizes {
     pub(crate) segment_bytes: u64,
     /// Most bytes on disk.
     pub(crate) bytes_max: u64,
+    /// Bytes held back on the disk beside that, for the small files beside the segments.
+    pub(crate) reserve_len: usize,
 }
 
 /// Why records were not taken; none of them was.

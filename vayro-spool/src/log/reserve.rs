@@ -10,9 +10,6 @@ use crate::fs::{Durability, replace};
 
 /// Name of the file that holds the room.
 const NAME: &str = "reserve";
-/// Enough for the cursor and the longest progress file, each in two versions at a time.
-const LEN: usize = 512 * 1024;
-
 /// Tells whether there is no room on the disk.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
@@ -24,10 +21,9 @@ impl SegmentLog {
         if self.has_reserve {
             return;
         }
-        let path = self.dir.join(NAME);
-        let is_whole = |len: u64| len == LEN as u64;
-        self.has_reserve = self.fs.len(&path).is_ok_and(is_whole)
-            || replace(&*self.fs, &self.dir, NAME, &vec![0; LEN], Durability::Process).is_ok();
+        let (path, len) = (self.dir.join(NAME), self.sizes.reserve_len);
+        self.has_reserve = self.fs.len(&path).is_ok_and(|found| found == len as u64)
+            || replace(&*self.fs, &self.dir, NAME, &vec![0; len], Durability::Process).is_ok();
     }
 
     /// Replaces a small file beside the segments as a whole, on a full disk in the room held back.

@@ -14,7 +14,7 @@ use disk::FakeDisk;
 /// More than any test appends.
 const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
 /// Small, so that tests cross many segments.
-const SIZES: LogSizes = LogSizes { segment_bytes: 200, bytes_max: 4000 };
+const SIZES: LogSizes = LogSizes { segment_bytes: 200, bytes_max: 4000, reserve_len: 100 };
 
 fn open(disk: &FakeDisk) -> Result<SegmentLog, OpenError> {
     SegmentLog::open(Box::new(disk.clone()), PathBuf::from("/log"), SIZES)

@@ -17,6 +17,8 @@ use crate::log::{LogSizes, SegmentLog};
 const GROUP_MAX: usize = 64;
 /// Shortest time between two forced writes that nobody waits for, such as those of the cursor.
 const SYNC_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Room held back for the cursor and the longest progress file, each in two versions at a time.
+const RESERVE_LEN: usize = 512 * 1024;
 /// Pause after the disk failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -72,7 +74,11 @@ fn open(options: &SpoolOptions) -> Result<(DirLock, SegmentLog), SpoolError> {
         io::ErrorKind::WouldBlock => SpoolError::Locked(options.dir.clone()),
         _ => SpoolError::Disk(error),
     })?;
-    let sizes = LogSizes { segment_bytes: options.segment_bytes, bytes_max: options.bytes_max };
+    let sizes = LogSizes {
+        segment_bytes: options.segment_bytes,
+        bytes_max: options.bytes_max,
+        reserve_len: RESERVE_LEN,
+    };
     let log = SegmentLog::open(Box::new(RealFs), options.dir.clone(), sizes)?;
     Ok((lock, log))
 }

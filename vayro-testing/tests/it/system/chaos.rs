@@ -52,8 +52,8 @@ fn survives_every_failpoint(set: Set, points: &[&'static str]) {
     };
     let steps: Vec<Step> = points.iter().flat_map(of_point).collect();
     let (unreached, said) = survives(set, &steps);
-    let is_never_reached = |point: &&&str| unreached.iter().filter(|name| name == *point).count() == 2;
-    let never: Vec<_> = points.iter().filter(is_never_reached).collect();
+    let times = |point: &str| unreached.iter().filter(|name| **name == point).count();
+    let never: Vec<&str> = points.iter().copied().filter(|point| times(point) == 2).collect();
     assert!(never.is_empty(), "failpoints that were never reached: {never:?}\n{said}");
 }
 
