@@ -2,6 +2,7 @@
 
 mod answer;
 mod question;
+pub(crate) mod selection;
 
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +16,8 @@ use crate::problem::{Problem, ProblemBody};
 use crate::state::SharedState;
 
 use answer::{AnalyticsView, answer};
-use question::{Question, Subject};
+use question::Question;
+use selection::Subject;
 
 pub(crate) use question::bucket_name;
 
@@ -46,8 +48,7 @@ async fn get_link_analytics(
     query: Query,
 ) -> Result<Json<AnalyticsView>, Problem> {
     let workspace = access.require(Action::AnalyticsRead)?;
-    let link = state.ports.links.find(workspace, id).await?.ok_or_else(|| Problem::not_found("link"))?;
-    let subject = Subject { workspace_id: workspace, link_id: Some(id), since: link.created_at };
+    let subject = Subject::find(workspace, Some(id), &state).await?;
     let question = Question::read(subject, query, &state).await?;
     answer(question, &state).await.map(Json)
 }
@@ -71,9 +72,7 @@ async fn get_workspace_analytics(
     query: Query,
 ) -> Result<Json<AnalyticsView>, Problem> {
     let workspace = access.require(Action::AnalyticsRead)?;
-    let found = state.ports.workspaces.find(workspace).await?;
-    let since = found.ok_or_else(|| Problem::not_found("workspace"))?.created_at;
-    let question =
-        Question::read(Subject { workspace_id: workspace, link_id: None, since }, query, &state).await?;
+    let subject = Subject::find(workspace, None, &state).await?;
+    let question = Question::read(subject, query, &state).await?;
     answer(question, &state).await.map(Json)
 }

@@ -3,7 +3,7 @@
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use vayro_core::access::{Role, Scope};
 use vayro_core::account::Plan;
-use vayro_core::analytics::BucketSize;
+use vayro_core::analytics::{BucketSize, Comparison};
 use vayro_core::click::ClickClass;
 use vayro_core::link::LinkState;
 use vayro_core::stream::DeadReason;
@@ -51,6 +51,10 @@ pub(crate) fn bucket() -> Object {
         [BucketSize::Hour, BucketSize::Day, BucketSize::Week, BucketSize::Month]
             .map(crate::analytics::bucket_name),
     )
+}
+
+pub(crate) fn comparison() -> Object {
+    text_enum("What a span is compared with.", Comparison::ALL.map(Comparison::as_str))
 }
 
 pub(crate) fn dead_reason() -> Object {

@@ -1,5 +1,7 @@
 //! Questions about clicks and their answers; buckets that are right in every time zone.
 
+mod comparison;
+
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Unit, Zoned};
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::click::ClickClass;
 use crate::ids::{LinkId, WorkspaceId};
 use crate::timestamp::Timestamp;
+
+pub use comparison::{Comparison, Shift};
 
 /// Something clicks can be grouped and filtered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -272,8 +276,8 @@ pub enum BucketError {
 
 /// Returns the starts of the buckets that cover `start` to `end` in `zone`, and the end of the last one.
 ///
-/// Hours follow the zone's clock, so a zone at +05:45 has hours that begin at :15 UTC; days are as
-/// long as the zone makes them.
+/// Hours follow the zone's clock, so a zone at +05:45 has hours that begin at :15 UTC, and clocks that
+/// change by half an hour make an hour of 30 minutes; days are as long as the zone makes them.
 ///
 /// # Errors
 ///
@@ -291,21 +295,20 @@ pub fn bucket_edges(
     let mut edges = Vec::new();
     match size {
         BucketSize::Hour => {
-            // Stepping in absolute time from a rounded start keeps both hours of a clock set back.
-            let minutes_past = i64::from(first.minute());
-            let into = minutes_past * 60_000_000
-                + i64::from(first.second()) * 1_000_000
-                + i64::from(first.subsec_nanosecond()) / 1000;
-            let mut edge = start.as_micros() - into;
+            // Stepping in absolute time keeps both hours of a clock set back.
+            let mut edge = hour_start(start, zone);
             loop {
-                edges.push(Timestamp::from_micros(edge).unwrap_or(start));
-                if edge >= end.as_micros() {
+                edges.push(edge);
+                if edge >= end {
                     break;
                 }
                 if edges.len() > BUCKETS_MAX {
                     return Err(BucketError::TooMany);
                 }
-                edge += 3_600_000_000;
+                let next = edge.plus(HOUR);
+                let begun = hour_start(next, zone);
+                // Clocks that were set by half an hour show no whole hour there.
+                edge = if hour_start(begun, zone) == begun { begun } else { next };
             }
         }
         BucketSize::Day | BucketSize::Week | BucketSize::Month => {
@@ -335,6 +338,18 @@ pub fn bucket_edges(
         }
     }
     Ok(edges)
+}
+
+/// An hour, as long as clocks do not change.
+const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+
+/// Returns when the hour began that the zone's clock shows.
+fn hour_start(at: Timestamp, zone: &TimeZone) -> Timestamp {
+    let shown = at.to_jiff().to_zoned(zone.clone());
+    let into = i64::from(shown.minute()) * 60_000_000
+        + i64::from(shown.second()) * 1_000_000
+        + i64::from(shown.subsec_nanosecond()) / 1000;
+    Timestamp::from_micros(at.as_micros() - into).unwrap_or(at)
 }
 
 fn date_start(date: Date, zone: &TimeZone) -> Option<Timestamp> {
@@ -409,6 +424,17 @@ mod tests {
             &berlin,
         );
         assert_eq!(edges.expect("fits").len(), 26);
+    }
+
+    #[test]
+    fn hours_stay_on_the_clock_when_it_changes_by_half_an_hour() {
+        let zone = time_zone("Australia/Lord_Howe").expect("known");
+        let minutes = |start: &str, end: &str| {
+            let edges = bucket_edges(at(start), at(end), BucketSize::Hour, &zone).expect("fits");
+            edges.windows(2).map(|pair| pair[1].since(pair[0]).as_secs() / 60).collect::<Vec<_>>()
+        };
+        assert_eq!(minutes("2026-10-04T00:00:00+10:30", "2026-10-04T04:00:00+11:00"), [60, 60, 30, 60]);
+        assert_eq!(minutes("2026-04-05T00:00:00+11:00", "2026-04-05T03:00:00+10:30"), [60, 60, 30, 60]);
     }
 
     #[test]

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use vayro_core::analytics::{Breakdown, BucketSize, ClickCount, ClickScope, Dimension, local_text};
+use vayro_core::analytics::{
+    Breakdown, BucketSize, ClickCount, ClickScope, Comparison, Dimension, local_text,
+};
 use vayro_core::click::ClickClass;
 use vayro_core::ids::LinkId;
+use vayro_core::ports::AnalyticsStore;
 use vayro_core::timestamp::Timestamp;
 
-use super::question::Question;
+use super::question::{Compared, Question};
 use crate::problem::Problem;
 use crate::state::ApiState;
 
@@ -48,6 +52,29 @@ pub(crate) struct AnalyticsView {
     series: Vec<PointView>,
     /// Breakdowns by the name of their dimension.
     breakdowns: BTreeMap<&'static str, BreakdownView>,
+    /// The same of an earlier span, if `compare` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<ComparisonView>,
+}
+
+/// An earlier span, for comparison.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Comparison)]
+pub(crate) struct ComparisonView {
+    /// What it is in relation to the span asked for.
+    #[schema(schema_with = crate::schema::comparison)]
+    compare: Comparison,
+    /// From this instant on.
+    #[schema(value_type = String, format = DateTime)]
+    start: Timestamp,
+    /// Up to, not including, this instant.
+    #[schema(value_type = String, format = DateTime)]
+    end: Timestamp,
+    /// All clicks and visitors of this span.
+    totals: CountView,
+    /// One point for each of the span asked for, in the same order. What the earlier calendar does not have,
+    /// such as a 29 February, is empty.
+    series: Vec<PointView>,
 }
 
 fn classes_schema() -> utoipa::openapi::Array {
@@ -124,14 +151,16 @@ pub(crate) struct RowLinkView {
 
 /// Asks the store and puts the answer together.
 pub(super) async fn answer(question: Question, state: &ApiState) -> Result<AnalyticsView, Problem> {
-    let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max } = question;
+    let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max, compared } = question;
     let store = &*state.ports.analytics;
-    let (totals, counts) = store.overview(&scope, &edges).await?;
-    let series = edges
-        .iter()
-        .zip(counts)
-        .map(|(edge, count)| PointView { start: local_text(*edge, &zone), count: count.into() })
-        .collect();
+    let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
+    let comparison = match compared {
+        None => None,
+        Some(Compared { comparison, scope, edges }) => {
+            let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
+            Some(ComparisonView { compare: comparison, start: scope.start, end: scope.end, totals, series })
+        }
+    };
     let scope_ref = &scope;
     let breakdowns = futures::stream::iter(dimensions)
         .map(|dimension| async move {
@@ -149,10 +178,24 @@ pub(super) async fn answer(question: Question, state: &ApiState) -> Result<Analy
         timezone: zone_name,
         bucket,
         classes: scope.classes,
-        totals: totals.into(),
+        totals,
         series,
         breakdowns,
+        comparison,
     })
+}
+
+/// Counts a span as a whole and point by point.
+async fn over_time(
+    scope: &ClickScope,
+    edges: &[Timestamp],
+    zone: &TimeZone,
+    store: &dyn AnalyticsStore,
+) -> Result<(CountView, Vec<PointView>), Problem> {
+    let (totals, counts) = store.overview(scope, edges).await?;
+    let points = edges.iter().zip(counts);
+    let series = points.map(|(edge, count)| PointView { start: local_text(*edge, zone), count: count.into() });
+    Ok((totals.into(), series.collect()))
 }
 
 async fn breakdown_view(

@@ -1,29 +1,21 @@
 //! What a client wants to know about clicks.
 
-use jiff::ToSpan as _;
-use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use utoipa::IntoParams;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ObjectBuilder, Required, Type};
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use vayro_core::analytics::{
-    BREAKDOWN_ROWS_MAX, BucketSize, ClickScope, Dimension, DimensionFilter, FILTER_VALUES_MAX, Interval,
-    bucket_edges, time_zone,
+    BREAKDOWN_ROWS_MAX, BucketSize, ClickScope, Comparison, Dimension, Interval, bucket_edges,
 };
 use vayro_core::click::ClickClass;
-use vayro_core::ids::{LinkId, WorkspaceId};
 use vayro_core::timestamp::Timestamp;
 
+use super::selection::{self, Selection, Subject};
 use crate::extract::Query;
 use crate::problem::{Code, FieldError, Problem};
 use crate::state::ApiState;
 
 /// Rows of a breakdown when nobody says.
 const ROWS_DEFAULT: u16 = 10;
-/// Longest value of a filter, in bytes; no column keeps more.
-const FILTER_VALUE_LEN_MAX: usize = 253;
-/// What filters call the value that could not be found out.
-const UNKNOWN: &str = "unknown";
 /// Breakdowns when nobody says, of a link; a workspace also gets [`Dimension::Link`].
 const DIMENSIONS_DEFAULT: [Dimension; 8] = [
     Dimension::Country,
@@ -35,15 +27,13 @@ const DIMENSIONS_DEFAULT: [Dimension; 8] = [
     Dimension::Referrer,
     Dimension::Language,
 ];
-/// No instance has older clicks, not even imported ones.
-const EARLIEST: Date = date(2010, 1, 1);
 
-/// What is asked about.
-pub(super) struct Subject {
-    pub(super) workspace_id: WorkspaceId,
-    pub(super) link_id: Option<LinkId>,
-    /// When it was made.
-    pub(super) since: Timestamp,
+/// What the answer is compared with.
+pub(super) struct Compared {
+    pub(super) comparison: Comparison,
+    pub(super) scope: ClickScope,
+    /// As many as the question has.
+    pub(super) edges: Vec<Timestamp>,
 }
 
 /// A checked question.
@@ -56,6 +46,7 @@ pub(super) struct Question {
     pub(super) edges: Vec<Timestamp>,
     pub(super) dimensions: Vec<Dimension>,
     pub(super) rows_max: u16,
+    pub(super) compared: Option<Compared>,
 }
 
 /// Returns a bucket size's name in the API.
@@ -68,108 +59,48 @@ pub(crate) fn bucket_name(size: BucketSize) -> &'static str {
     }
 }
 
-enum Span {
-    Interval(Interval),
-    Between(Timestamp, Option<Timestamp>),
-}
-
 impl Question {
     /// Reads a question; every mistake is reported at once.
     pub(super) async fn read(subject: Subject, mut query: Query, state: &ApiState) -> Result<Self, Problem> {
-        let zone_name = query.take("timezone").unwrap_or_else(|| "UTC".to_owned());
-        let zone = time_zone(&zone_name).unwrap_or_else(|| {
-            query.reject(
-                "timezone",
-                format!("`{zone_name}` is not an IANA time zone such as `Europe/Berlin`"),
-            );
-            TimeZone::UTC
-        });
-        let span = read_span(&mut query, &zone);
-        let bucket = query.take_with("bucket", read_bucket).flatten();
         let is_link = subject.link_id.is_some();
+        let mut selection = Selection::take(&mut query, &[ClickClass::Counted]);
+        let bucket = query.take_with("bucket", read_bucket).flatten();
+        let comparison = read_comparison(&mut query, &selection);
         let dimensions = query.take_with("group_by", read_group_by).unwrap_or_else(|| {
             let own = (!is_link).then_some(Dimension::Link);
             DIMENSIONS_DEFAULT.into_iter().chain(own).collect()
         });
         let rows_max = query.take_with("limit", read_limit).unwrap_or(ROWS_DEFAULT);
-        let classes = read_classes(&mut query);
-        let filters = read_filters(&mut query);
         query.finish()?;
 
-        let now = state.clock.now();
-        let mut scope = ClickScope {
-            workspace_id: subject.workspace_id,
-            link_id: subject.link_id,
-            start: Timestamp::EPOCH,
-            end: now,
-            classes,
-            filters,
-        };
-        (scope.start, scope.end) = match span {
-            Span::Between(start, end) => (start, end.unwrap_or(now)),
-            Span::Interval(Interval::All) => {
-                let first = first_click(&scope, subject.since, now, &zone, state).await?;
-                Interval::All.bounds(now, &zone, first)
-            }
-            Span::Interval(interval) => interval.bounds(now, &zone, subject.since),
-        };
+        let interval = selection.interval();
+        let (zone, zone_name) = (selection.zone.clone(), std::mem::take(&mut selection.zone_name));
+        let scope = selection.scope(&subject, state).await?;
         let bucket = bucket.unwrap_or_else(|| BucketSize::automatic(scope.start, scope.end));
         let edges = bucket_edges(scope.start, scope.end, bucket, &zone).map_err(|error| {
             let name = if scope.end <= scope.start { "end" } else { "bucket" };
             Problem::of_fields(Code::InvalidQuery, vec![FieldError::parameter(name, error.to_string())])
         })?;
-        Ok(Self { scope, zone, zone_name, bucket, edges, dimensions, rows_max })
+        let compared = comparison.map(|comparison| {
+            let shift = comparison.shift(scope.start, scope.end, interval, &zone);
+            let (start, end) = (shift.apply(scope.start, &zone), shift.apply(scope.end, &zone));
+            let edges = edges.iter().map(|edge| shift.apply(*edge, &zone)).collect();
+            Compared { comparison, scope: ClickScope { start, end, ..scope.clone() }, edges }
+        });
+        Ok(Self { scope, zone, zone_name, bucket, edges, dimensions, rows_max, compared })
     }
 }
 
-/// Returns from when on there are clicks. Imported ones may be older than their link.
-async fn first_click(
-    scope: &ClickScope,
-    since: Timestamp,
-    now: Timestamp,
-    zone: &TimeZone,
-    state: &ApiState,
-) -> Result<Timestamp, Problem> {
-    let earliest = EARLIEST.to_zoned(zone.clone()).map_or(since, |at| Timestamp::from(at.timestamp()));
-    let Ok(edges) = bucket_edges(earliest, now, BucketSize::Month, zone) else { return Ok(since) };
-    let whole = ClickScope { start: earliest, end: now, ..scope.clone() };
-    let months = state.ports.analytics.series(&whole, &edges).await?;
-    let first = months.iter().zip(&edges).find(|(count, _)| count.clicks > 0).map(|(_, edge)| *edge);
-    Ok(first.map_or(since, |first| first.min(since)))
-}
-
-fn read_span(query: &mut Query, zone: &TimeZone) -> Span {
-    let interval = query.take_with("interval", |text| {
-        Interval::from_name(text).ok_or_else(|| {
-            let names = Interval::ALL.map(|(name, _)| name).join(", ");
-            format!("`{text}` is none of {names}")
-        })
+fn read_comparison(query: &mut Query, selection: &Selection) -> Option<Comparison> {
+    let comparison = query.take_with("compare", |text| {
+        let names = || Comparison::ALL.map(Comparison::as_str).join(", ");
+        Comparison::from_name(text).ok_or_else(|| format!("`{text}` is none of {}", names()))
     });
-    let start = query.take_with("start", |text| read_instant(text, zone, 0));
-    // A day named as the end is meant to be in the answer.
-    let end = query.take_with("end", |text| read_instant(text, zone, 1));
-    if interval.is_some() && (start.is_some() || end.is_some()) {
-        query.reject("interval", "give either `interval` or `start` and `end`");
+    if comparison.is_some() && selection.interval() == Some(Interval::All) {
+        query.reject("compare", "nothing lies before `interval=all`");
+        return None;
     }
-    if start.is_none() && end.is_some() {
-        query.reject("start", "is missing beside `end`");
-    }
-    match start {
-        Some(start) => Span::Between(start, end),
-        None => Span::Interval(interval.unwrap_or(Interval::Last30Days)),
-    }
-}
-
-fn read_instant(text: &str, zone: &TimeZone, days_later: i32) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let error = || format!("`{text}` is neither an RFC 3339 timestamp nor a date such as `2026-05-01`");
-    // jiff reads the date of a longer text too, which would hide a malformed time.
-    let day: Date = if text.len() == 10 { text.parse().map_err(|_| error())? } else { return Err(error()) };
-    let day = day.checked_add(days_later.days()).map_err(|_| error())?;
-    let at = day.to_zoned(zone.clone()).map_err(|_| error())?;
-    Ok(Timestamp::from(at.timestamp()))
+    comparison
 }
 
 fn read_bucket(text: &str) -> Result<Option<BucketSize>, String> {
@@ -205,99 +136,13 @@ fn read_limit(text: &str) -> Result<u16, String> {
     limit.ok_or_else(|| format!("`{text}` is not a number from 1 to {BREAKDOWN_ROWS_MAX}"))
 }
 
-fn read_classes(query: &mut Query) -> Vec<ClickClass> {
-    let named = query.take_list("classes", |part| {
-        let class = ClickClass::ALL.into_iter().find(|class| class.as_str() == part);
-        class.ok_or_else(|| {
-            format!("`{part}` is none of {}", ClickClass::ALL.map(ClickClass::as_str).join(", "))
-        })
-    });
-    let included = query.take_list("include", |part| match part {
-        "bots" => Ok(ClickClass::Bot),
-        other => Err(format!("`{other}` is not `bots`")),
-    });
-    if named.is_some() && included.is_some() {
-        query.reject("include", "give either `include` or `classes`");
-    }
-    let mut classes = named.unwrap_or_else(|| vec![ClickClass::Counted]);
-    classes.extend(included.unwrap_or_default());
-    // Same order and once each, whatever the client wrote.
-    ClickClass::ALL.into_iter().filter(|class| classes.contains(class)).collect()
-}
-
-fn read_filters(query: &mut Query) -> Vec<DimensionFilter> {
-    let mut filters = Vec::new();
-    for dimension in Dimension::ALL {
-        filters.extend(query.take_with(dimension.as_str(), |text| read_filter(dimension, text)));
-    }
-    filters
-}
-
-fn read_filter(dimension: Dimension, text: &str) -> Result<DimensionFilter, String> {
-    let (is_negated, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let mut values = Vec::new();
-    for value in split(text) {
-        if values.len() == FILTER_VALUES_MAX {
-            return Err(format!("names more than {FILTER_VALUES_MAX} values"));
-        }
-        if value.is_empty() || value.len() > FILTER_VALUE_LEN_MAX {
-            return Err(format!(
-                "a value has 1 to {FILTER_VALUE_LEN_MAX} bytes; `{UNKNOWN}` stands for the empty one"
-            ));
-        }
-        let value = match (dimension, value.as_str()) {
-            (Dimension::Link, id) => {
-                id.parse::<LinkId>().map_err(|_| format!("`{id}` is not the id of a link"))?.to_string()
-            }
-            (_, UNKNOWN) => String::new(),
-            (Dimension::Country, code) => code.to_ascii_uppercase(),
-            _ => value,
-        };
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    Ok(DimensionFilter { dimension, values, is_negated })
-}
-
-/// Splits at commas; a backslash takes the next character as it stands.
-fn split(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        let last = parts.len() - 1;
-        match c {
-            ',' => parts.push(String::new()),
-            '\\' => parts[last].extend(chars.next()),
-            other => parts[last].push(other),
-        }
-    }
-    parts
-}
-
 /// The query parameters, for the OpenAPI document.
-pub(super) struct Parameters;
+pub(crate) struct Parameters;
 
 impl IntoParams for Parameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let parameter = |name: &str, description: String| {
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Query)
-                .required(Required::False)
-                .description(Some(description))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-                .build()
-        };
-        let intervals = Interval::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
+        let comparisons = Comparison::ALL.map(|comparison| format!("`{}`", comparison.as_str())).join(" or ");
         let own = [
-            ("interval", format!("{intervals}; `30d` if nothing is said")),
-            ("start", "From this instant, or this day, on; instead of `interval`".to_owned()),
-            ("end", "Up to this instant, or the end of this day; now if left out".to_owned()),
-            ("timezone", "IANA name of the zone that days and hours follow, `UTC` if left out".to_owned()),
             (
                 "bucket",
                 "Width of the series' points: `auto` (default), `hour`, `day`, `week`, `month`".to_owned(),
@@ -307,17 +152,12 @@ impl IntoParams for Parameters {
                 "limit",
                 format!("Rows of each breakdown, 1 to {BREAKDOWN_ROWS_MAX}, {ROWS_DEFAULT} if left out"),
             ),
-            ("classes", "Classes of clicks: `counted` (default), `head`, `prefetch`, `bot`".to_owned()),
-            ("include", "`bots` adds the clicks of robots".to_owned()),
+            ("compare", format!("Adds the same of an earlier span: {comparisons}")),
         ];
-        let filters = Dimension::ALL.map(|dimension| {
-            let name = dimension.as_str();
-            parameter(
-                name,
-                format!("Only clicks with one of these values of `{name}`; `-` in front: without"),
-            )
-        });
-        own.into_iter().map(|(name, text)| parameter(name, text)).chain(filters).collect()
+        own.into_iter()
+            .map(|(name, text)| selection::parameter(name, text))
+            .chain(selection::parameters("`counted`"))
+            .collect()
     }
 }
 
@@ -327,76 +167,12 @@ mod tests {
 
     use super::*;
 
-    fn filter(text: &str) -> (Vec<String>, bool) {
-        let filter = read_filter(Dimension::City, text).expect(text);
-        (filter.values, filter.is_negated)
-    }
-
-    #[test]
-    fn filters_have_lists_negation_unknown_and_escapes() {
-        assert_eq!(filter("Berlin,Paris"), (vec!["Berlin".to_owned(), "Paris".to_owned()], false));
-        assert_eq!(filter("-Berlin,unknown"), (vec!["Berlin".to_owned(), String::new()], true));
-        assert_eq!(filter(r"Washington\, D.C."), (vec!["Washington, D.C.".to_owned()], false));
-        assert_eq!(filter(r"\-dash"), (vec!["-dash".to_owned()], false));
-        assert_eq!(read_filter(Dimension::Country, "de").expect("valid").values, ["DE"]);
-        assert!(read_filter(Dimension::Link, "nope").is_err());
-        assert!(read_filter(Dimension::City, "a,,b").is_err());
-        assert!(
-            read_filter(
-                Dimension::City,
-                &["x"; 51].iter().enumerate().map(|(i, x)| format!("{x}{i}")).collect::<Vec<_>>().join(",")
-            )
-            .is_err()
-        );
-    }
-
-    #[test]
-    fn days_are_local_and_the_last_one_counts() {
-        let berlin = time_zone("Europe/Berlin").expect("known");
-        let start = read_instant("2026-03-29", &berlin, 0).expect("valid");
-        let end = read_instant("2026-03-29", &berlin, 1).expect("valid");
-        assert_eq!(start.to_string(), "2026-03-28T23:00:00Z");
-        assert_eq!(end.since(start).as_secs(), 23 * 3600);
-        for bad in ["yesterday", "2026-13-01", "2026-03-29T", "2026-03-29 nonsense"] {
-            assert!(read_instant(bad, &berlin, 0).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn classes_are_the_headline_unless_asked() {
-        let classes = |text: &str| {
-            let mut query = Query::parse(text).expect("fits");
-            let classes = read_classes(&mut query);
-            query.finish().map(|()| classes)
-        };
-        assert_eq!(classes(""), Ok(vec![ClickClass::Counted]));
-        assert_eq!(classes("include=bots"), Ok(vec![ClickClass::Counted, ClickClass::Bot]));
-        assert_eq!(classes("classes=bot,bot"), Ok(vec![ClickClass::Bot]));
-        assert!(classes("classes=bot&include=bots").is_err());
-        assert!(classes("classes=human").is_err());
-    }
-
     proptest! {
         #[test]
         fn rubbish_never_panics(text in ".{0,60}") {
-            let zone = TimeZone::UTC;
-            drop(read_filter(Dimension::City, &text));
-            drop(read_filter(Dimension::Link, &text));
-            drop(read_instant(&text, &zone, 1));
             drop(read_group_by(&text));
             drop(read_bucket(&text));
-            if let Ok(mut query) = Query::parse(&text) {
-                read_span(&mut query, &zone);
-                read_classes(&mut query);
-                read_filters(&mut query);
-            }
-        }
-
-        #[test]
-        fn splitting_undoes_escaping(values in prop::collection::vec("[a-z,\\\\-]{1,8}", 1..6)) {
-            let escaped: Vec<String> =
-                values.iter().map(|v| v.replace('\\', r"\\").replace(',', r"\,")).collect();
-            prop_assert_eq!(split(&escaped.join(",")), values);
+            drop(read_limit(&text));
         }
     }
 }

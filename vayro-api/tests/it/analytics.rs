@@ -6,14 +6,14 @@ use vayro_core::ids::{ClickId, LinkId};
 
 use crate::app::{Client, Person, TestApp};
 
-struct World<'a> {
-    client: Client<'a>,
-    first: LinkId,
-    second: LinkId,
+pub(crate) struct World<'a> {
+    pub(crate) client: Client<'a>,
+    pub(crate) first: LinkId,
+    pub(crate) second: LinkId,
 }
 
 /// Two links with these clicks: (link, time, country, browser, visitor, class).
-async fn world<'a>(app: &'a TestApp, ada: &Person) -> World<'a> {
+pub(crate) async fn world<'a>(app: &'a TestApp, ada: &Person) -> World<'a> {
     let client = app.key(ada, &["links:read", "links:write", "analytics:read"]).await;
     let mut ids = Vec::new();
     for code in ["first", "second"] {
@@ -44,7 +44,7 @@ async fn world<'a>(app: &'a TestApp, ada: &Person) -> World<'a> {
 }
 
 #[expect(clippy::too_many_arguments, reason = "one column each")]
-fn row(
+pub(crate) fn row(
     ada: &Person,
     index: usize,
     link_id: LinkId,
@@ -171,6 +171,71 @@ async fn filters_and_classes_choose_clicks() {
     assert_eq!(answer["totals"]["clicks"], 4);
     let answer = client.get(&format!("/v1/analytics/{first}?group_by=country&limit=1")).await.ok(200);
     assert_eq!(answer["breakdowns"]["country"]["others"], 2);
+}
+
+#[tokio::test]
+async fn every_dimension_is_a_breakdown_and_a_filter() {
+    let app = TestApp::new().await;
+    let ada = app.person("ada").await;
+    let World { client, first, .. } = world(&app, &ada).await;
+    for dimension in vayro_core::analytics::Dimension::ALL {
+        let name = dimension.as_str();
+        let answer = client.get(&format!("/v1/analytics?group_by={name}&limit=500")).await.ok(200);
+        let rows = answer["breakdowns"][name]["rows"].as_array().expect("rows").clone();
+        assert!(!rows.is_empty(), "{name}");
+        for row in rows {
+            let value = row["value"].as_str().expect("a value");
+            let asked = if value.is_empty() { "unknown" } else { value };
+            let asked = asked.replace(' ', "%20").replace(',', "%5C,");
+            for (sign, clicks) in [("", row["clicks"].clone()), ("-", others(&answer, &row))] {
+                let path = format!("/v1/analytics?group_by=none&{name}={sign}{asked}");
+                assert_eq!(client.get(&path).await.ok(200)["totals"]["clicks"], clicks, "{path}");
+            }
+        }
+        client.get(&format!("/v1/analytics/{first}?group_by={name}")).await.ok(200);
+    }
+}
+
+/// Returns the clicks that a row leaves out.
+fn others(answer: &serde_json::Value, row: &serde_json::Value) -> serde_json::Value {
+    let count = |value: &serde_json::Value| value["clicks"].as_i64().expect("a number");
+    json!(count(&answer["totals"]) - count(row))
+}
+
+#[tokio::test]
+async fn a_comparison_is_aligned_point_by_point() {
+    let app = TestApp::new().await;
+    let ada = app.person("ada").await;
+    let World { client, first, .. } = world(&app, &ada).await;
+    let ask = async |query: &str| client.get(&format!("/v1/analytics/{first}?group_by=none&{query}")).await;
+    let day = "start=2026-05-10&end=2026-05-10&timezone=Europe/Berlin&bucket=hour";
+    assert_eq!(ask(day).await.ok(200).get("comparison"), None);
+    let answer = ask(&format!("{day}&compare=previous")).await.ok(200);
+    assert_eq!(answer["totals"]["clicks"], 3);
+    let before = &answer["comparison"];
+    assert_eq!(before["compare"], "previous");
+    assert_eq!(before["start"], "2026-05-08T22:00:00Z");
+    assert_eq!(before["end"], "2026-05-09T22:00:00Z");
+    assert_eq!(before["totals"], json!({ "clicks": 1, "visitors": 1 }));
+    let points = before["series"].as_array().expect("a series");
+    assert_eq!(points.len(), answer["series"].as_array().expect("a series").len());
+    assert_eq!(points[23], json!({ "start": "2026-05-09T23:00:00+02:00", "clicks": 1, "visitors": 1 }));
+
+    // It is noon, so the week before counts up to noon as well.
+    let answer = ask("interval=7d&compare=previous").await.ok(200);
+    assert_eq!(answer["comparison"]["start"], "2026-04-27T00:00:00Z");
+    assert_eq!(answer["comparison"]["end"], "2026-05-03T12:00:00.001001Z");
+    let answer = ask("interval=7d&compare=year").await.ok(200);
+    assert_eq!(answer["comparison"]["start"], "2025-05-04T00:00:00Z");
+    assert_eq!(answer["comparison"]["series"].as_array().map(Vec::len), Some(7));
+    let answer = ask("interval=24h&compare=previous&country=AT,DE").await.ok(200);
+    assert_eq!(
+        (&answer["totals"]["clicks"], &answer["comparison"]["totals"]["clicks"]),
+        (&json!(3), &json!(0))
+    );
+    for query in ["compare=decade", "compare=previous&interval=all", "compare=year&interval=all"] {
+        ask(query).await.problem_at("invalid_query", &["compare"]);
+    }
 }
 
 #[tokio::test]
