@@ -14,6 +14,7 @@ mod clock;
 mod context;
 mod cursor;
 mod domains;
+mod events;
 mod extract;
 mod health;
 mod idempotency;

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use vayro_backends::Backends;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, IdempotencyStore,
-    KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, EventStore,
+    IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -42,6 +42,8 @@ pub struct Ports {
     pub database: Arc<dyn LinkLookup>,
     /// Questions about clicks.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// Stored clicks one by one.
+    pub events: Arc<dyn EventStore>,
     /// The click stream, to measure it.
     pub stream: Arc<dyn ClickStream>,
     /// Dead letters.
@@ -67,6 +69,7 @@ impl From<&Backends> for Ports {
             idempotency: Arc::clone(&backends.idempotency),
             database: Arc::clone(&backends.database),
             analytics: Arc::clone(&backends.analytics),
+            events: Arc::clone(&backends.events),
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
             ledger: Arc::clone(&backends.ledger),

@@ -11,6 +11,8 @@ mod app;
 mod audit;
 #[path = "it/domains.rs"]
 mod domains;
+#[path = "it/events.rs"]
+mod events;
 #[path = "it/gate.rs"]
 mod gate;
 #[path = "it/health.rs"]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
+    EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
     LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, StoreError, UserStore,
     WorkspaceStore,
 };
@@ -47,6 +47,8 @@ pub struct Backends {
     pub outbox: Arc<dyn Outbox>,
     /// Questions about clicks.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// Stored clicks one by one.
+    pub events: Arc<dyn EventStore>,
     /// What clicks add up to.
     pub rollups: Arc<dyn RollupStore>,
     /// Rows of clicks.

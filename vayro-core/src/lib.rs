@@ -14,6 +14,7 @@ pub mod click;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod day;
+pub mod event;
 pub mod failpoint;
 pub mod host;
 pub mod idempotency;

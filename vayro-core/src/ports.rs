@@ -6,6 +6,7 @@
 mod accounts;
 mod analytics;
 mod clicks;
+mod events;
 mod idempotency;
 mod ledger;
 mod links;
@@ -17,6 +18,7 @@ pub use clicks::{
     ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,
     WriteOutcome,
 };
+pub use events::EventStore;
 pub use idempotency::IdempotencyStore;
 pub use ledger::{LedgerError, LedgerFile, LedgerStore};
 pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};

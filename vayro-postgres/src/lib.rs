@@ -14,6 +14,7 @@ mod copy;
 mod database;
 mod domains;
 mod error;
+mod events;
 mod idempotency;
 mod instant;
 mod keys;

@@ -13,6 +13,7 @@ mod clicks;
 mod database;
 mod domains;
 mod error;
+mod events;
 mod idempotency;
 mod keys;
 mod ledger;

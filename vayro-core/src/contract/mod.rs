@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod analytics;
 pub mod clicks;
 mod concurrent;
+pub mod events;
 pub mod idempotency;
 pub mod ledger;
 pub mod link_lists;

@@ -17,7 +17,7 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup,
+    AnalyticsStore, AuditStore, ClickStore, DomainStore, EventStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup,
     LinkStore, Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
@@ -57,6 +57,8 @@ pub struct Stores {
     pub rollups: Arc<dyn RollupStore>,
     /// The same questions, answered from rollups, see [`rolled_up`].
     pub rolled_up: Arc<dyn AnalyticsStore>,
+    /// Stored clicks one by one.
+    pub events: Arc<dyn EventStore>,
     /// Idempotency keys.
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// The edges' own count.
@@ -302,6 +304,7 @@ mod tests {
             ("outbox.rs", include_str!("outbox.rs")),
             ("clicks.rs", include_str!("clicks.rs")),
             ("analytics.rs", include_str!("analytics.rs")),
+            ("events.rs", include_str!("events.rs")),
             ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
             ("ledger.rs", include_str!("ledger.rs")),

@@ -13,6 +13,7 @@ suites! {
     audit => audit_store_contract,
     clicks => click_store_contract,
     domains => domain_store_contract,
+    events => event_store_contract,
     idempotency => idempotency_store_contract,
     keys => key_store_contract,
     ledger => ledger_store_contract,

@@ -40,6 +40,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         lookup: pg.clone(),
         clicks: pg.clone(),
         analytics: pg.clone(),
+        events: pg.clone(),
         idempotency: pg.clone(),
         ledger: pg.clone(),
         rollups: pg,

@@ -43,6 +43,9 @@ mod ledger {
 mod analytics {
     vayro_core::analytics_store_contract!(crate::fixture::fixture());
 }
+mod events {
+    vayro_core::event_store_contract!(crate::fixture::fixture());
+}
 mod idempotency {
     vayro_core::idempotency_store_contract!(crate::fixture::fixture());
 }
