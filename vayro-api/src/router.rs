@@ -11,7 +11,7 @@ use crate::openapi::{Document, DocumentText, get_document};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 use crate::{
-    analytics, audit, domains, events, health, idempotency, keys, layers, links, me, openapi, ops, sessions,
+    analytics, audit, domains, events, export, health, idempotency, keys, layers, links, me, openapi, ops, sessions,
     workspaces,
 };
 
@@ -20,6 +20,7 @@ fn routes() -> OpenApiRouter<SharedState> {
         .merge(links::router())
         .merge(analytics::router())
         .merge(events::router())
+        .merge(export::router())
         .merge(domains::router())
         .merge(workspaces::router())
         .merge(keys::router())

@@ -11,10 +11,12 @@ use vayro_core::ports::{
 
 use crate::auth::Passwords;
 use crate::clock::{Clock, Random};
+use crate::export::{EXPORTS_MAX, EXPORTS_OF_WORKSPACE_MAX};
 use crate::idempotency::KeyedRequests;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxSignal;
 use crate::settings::ApiSettings;
+use crate::slots::Slots;
 
 /// The state as handlers get it.
 pub type SharedState = Arc<ApiState>;
@@ -97,6 +99,8 @@ pub struct ApiState {
     pub metrics: Metrics,
     /// Requests that go on when their clients leave.
     pub(crate) keyed_requests: KeyedRequests,
+    /// Places for exports.
+    pub(crate) exports: Arc<Slots>,
     /// Whether the process is about to stop; readiness then says no.
     pub is_draining: AtomicBool,
 }
@@ -130,6 +134,7 @@ impl ApiState {
             passwords,
             metrics,
             keyed_requests,
+            exports: Slots::new(EXPORTS_OF_WORKSPACE_MAX, EXPORTS_MAX),
             is_draining,
         }
     }

@@ -13,6 +13,8 @@ mod audit;
 mod domains;
 #[path = "it/events.rs"]
 mod events;
+#[path = "it/export.rs"]
+mod export;
 #[path = "it/gate.rs"]
 mod gate;
 #[path = "it/health.rs"]
