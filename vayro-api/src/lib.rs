@@ -22,6 +22,7 @@ mod idempotency;
 mod keys;
 mod layers;
 mod links;
+mod live;
 mod me;
 mod metrics;
 mod network;

@@ -11,8 +11,8 @@ use crate::openapi::{Document, DocumentText, get_document};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 use crate::{
-    analytics, audit, domains, events, export, health, idempotency, keys, layers, links, me, openapi, ops, sessions,
-    workspaces,
+    analytics, audit, domains, events, export, health, idempotency, keys, layers, links, live, me, openapi, ops,
+    sessions, workspaces,
 };
 
 fn routes() -> OpenApiRouter<SharedState> {
@@ -21,6 +21,7 @@ fn routes() -> OpenApiRouter<SharedState> {
         .merge(analytics::router())
         .merge(events::router())
         .merge(export::router())
+        .merge(live::router())
         .merge(domains::router())
         .merge(workspaces::router())
         .merge(keys::router())

@@ -58,6 +58,7 @@ pub async fn serve_state(state: SharedState, listener: TcpListener, mut shutdown
     };
     let graceful = entrance.accept(listener, &mut shutdown).await;
     state.is_draining.store(true, Ordering::Relaxed);
+    state.live.close();
     let limit = state.settings.drain_time_max;
     let drained = async {
         graceful.shutdown().await;

@@ -13,6 +13,7 @@ use crate::auth::Passwords;
 use crate::clock::{Clock, Random};
 use crate::export::{EXPORTS_MAX, EXPORTS_OF_WORKSPACE_MAX};
 use crate::idempotency::KeyedRequests;
+use crate::live::LiveHub;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxSignal;
 use crate::settings::ApiSettings;
@@ -101,6 +102,8 @@ pub struct ApiState {
     pub(crate) keyed_requests: KeyedRequests,
     /// Places for exports.
     pub(crate) exports: Arc<Slots>,
+    /// Who follows clicks.
+    pub(crate) live: LiveHub,
     /// Whether the process is about to stop; readiness then says no.
     pub is_draining: AtomicBool,
 }
@@ -135,6 +138,7 @@ impl ApiState {
             metrics,
             keyed_requests,
             exports: Slots::new(EXPORTS_OF_WORKSPACE_MAX, EXPORTS_MAX),
+            live: LiveHub::new(),
             is_draining,
         }
     }

@@ -29,6 +29,8 @@ mod links;
 mod links_bulk;
 #[path = "it/links_list.rs"]
 mod links_list;
+#[path = "it/live.rs"]
+mod live;
 #[path = "it/ops.rs"]
 mod ops;
 #[path = "it/problems.rs"]

@@ -60,6 +60,7 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
         (get(), "/v1/analytics/{link_id}", none.clone(), analytics),
         (get(), "/v1/events", none.clone(), analytics),
         (get(), "/v1/export", none.clone(), analytics),
+        (get(), "/v1/live", none.clone(), analytics),
         (get(), "/v1/domains", none.clone(), domains_read),
         (get(), "/v1/domains/{id}", none.clone(), domains_read),
         (Method::POST, "/v1/domains", json!({ "host": "vay.test" }), domains_write),
