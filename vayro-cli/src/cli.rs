@@ -44,6 +44,10 @@ pub enum Command {
     #[command(subcommand)]
     Link(commands::link::LinkCommand),
     Stats(Box<commands::stats::StatsArgs>),
+    Events(Box<commands::events::EventsArgs>),
+    Export(Box<commands::export::ExportArgs>),
+    #[command(subcommand)]
+    Share(commands::share::ShareCommand),
     Demo(commands::demo::DemoArgs),
     #[command(subcommand)]
     Domain(commands::domain::DomainCommand),
@@ -89,7 +93,7 @@ impl Command {
         let command = self;
         tokio::select! {
             result = Box::pin(command.run_client(ui, context)) => result,
-            _ = tokio::signal::ctrl_c() => Err(context.interrupted()),
+            _ = tokio::signal::ctrl_c() => context.interrupted(),
         }
     }
 
@@ -99,6 +103,9 @@ impl Command {
             Self::Up(_) => Ok(()),
             Self::Link(command) => command.run(ui, context).await,
             Self::Stats(args) => commands::stats::run(ui, context, *args).await,
+            Self::Events(args) => commands::events::run(ui, context, *args).await,
+            Self::Export(args) => commands::export::run(ui, context, *args).await,
+            Self::Share(command) => command.run(ui, context).await,
             Self::Demo(args) => commands::demo::run(ui, context, args).await,
             Self::Domain(command) => command.run(ui, context).await,
             Self::Login(args) => commands::login::run(ui, context, args).await,
