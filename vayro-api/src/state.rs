@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use vayro_backends::Backends;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, EventStore,
-    IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, UserStore, WorkspaceStore,
+    IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, RateLimiter, SessionStore, ShareStore,
+    UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -47,6 +48,8 @@ pub struct Ports {
     pub analytics: Arc<dyn AnalyticsStore>,
     /// Stored clicks one by one.
     pub events: Arc<dyn EventStore>,
+    /// Shares of statistics.
+    pub shares: Arc<dyn ShareStore>,
     /// The click stream, to measure it.
     pub stream: Arc<dyn ClickStream>,
     /// Dead letters.
@@ -73,6 +76,7 @@ impl From<&Backends> for Ports {
             database: Arc::clone(&backends.database),
             analytics: Arc::clone(&backends.analytics),
             events: Arc::clone(&backends.events),
+            shares: Arc::clone(&backends.shares),
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
             ledger: Arc::clone(&backends.ledger),

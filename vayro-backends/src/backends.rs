@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
-    LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, StoreError, UserStore,
-    WorkspaceStore,
+    EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore,
+    LinkLookup, LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, ShareStore,
+    StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -49,6 +49,8 @@ pub struct Backends {
     pub analytics: Arc<dyn AnalyticsStore>,
     /// Stored clicks one by one.
     pub events: Arc<dyn EventStore>,
+    /// Shares of statistics.
+    pub shares: Arc<dyn ShareStore>,
     /// What clicks add up to.
     pub rollups: Arc<dyn RollupStore>,
     /// Rows of clicks.

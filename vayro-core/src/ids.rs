@@ -94,6 +94,10 @@ id_type!(
 );
 
 id_type!(
+    /// A share of statistics.
+    ShareId
+);
+id_type!(
     /// One try to run a request that carries an idempotency key.
     ClaimId
 );

@@ -28,6 +28,7 @@ pub mod ports;
 pub mod resolve;
 pub mod rollup;
 pub mod schema;
+pub mod share;
 pub mod short_code;
 pub mod stream;
 pub mod target;

@@ -11,6 +11,7 @@ mod idempotency;
 mod ledger;
 mod links;
 mod messages;
+mod shares;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
 pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
@@ -23,6 +24,7 @@ pub use idempotency::IdempotencyStore;
 pub use ledger::{LedgerError, LedgerFile, LedgerStore};
 pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
+pub use shares::ShareStore;
 
 /// The cause of a failure, kept for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,7 +35,7 @@ pub enum StoreError {
     /// A uniqueness rule was broken; `constraint` is our name for it, the same on every adapter.
     #[error("`{constraint}` is already taken")]
     Conflict {
-        /// `link_code`, `user_email`, `domain_host` or `key_hash`.
+        /// `link_code`, `user_email`, `domain_host`, `key_hash` or `share_hash`.
         constraint: &'static str,
     },
     /// Worth trying again: lost connection, busy database, serialisation failure.

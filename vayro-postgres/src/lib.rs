@@ -31,6 +31,7 @@ mod row;
 mod salts;
 mod schema;
 mod sessions;
+mod shares;
 mod users;
 mod workspaces;
 

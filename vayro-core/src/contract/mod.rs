@@ -14,6 +14,7 @@ pub mod messages;
 pub mod outbox;
 pub mod rollups;
 mod rules;
+pub mod shares;
 pub mod stores;
 pub mod stream;
 
