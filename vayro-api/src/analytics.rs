@@ -15,11 +15,9 @@ use crate::extract::{Json, Path, Query};
 use crate::problem::{Problem, ProblemBody};
 use crate::state::SharedState;
 
-use answer::{AnalyticsView, answer};
-use question::Question;
+pub(crate) use answer::{AnalyticsView, Audience, answer};
+pub(crate) use question::{Parameters, Question, bucket_name};
 use selection::Subject;
-
-pub(crate) use question::bucket_name;
 
 /// The routes.
 pub(crate) fn router() -> OpenApiRouter<SharedState> {
@@ -35,7 +33,7 @@ pub(crate) fn router() -> OpenApiRouter<SharedState> {
     get,
     path = "/v1/analytics/{link_id}",
     tag = "analytics",
-    params(("link_id" = Uuid, Path, description = "The link"), question::Parameters),
+    params(("link_id" = Uuid, Path, description = "The link"), Parameters),
     responses(
         (status = 200, description = "The statistics", body = AnalyticsView),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
@@ -50,7 +48,7 @@ async fn get_link_analytics(
     let workspace = access.require(Action::AnalyticsRead)?;
     let subject = Subject::find(workspace, Some(id), &state).await?;
     let question = Question::read(subject, query, &state).await?;
-    answer(question, &state).await.map(Json)
+    answer(question, Audience::Members, &state).await.map(Json)
 }
 
 /// Show the statistics of a workspace
@@ -60,7 +58,7 @@ async fn get_link_analytics(
     get,
     path = "/v1/analytics",
     tag = "analytics",
-    params(question::Parameters),
+    params(Parameters),
     responses(
         (status = 200, description = "The statistics", body = AnalyticsView),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
@@ -74,5 +72,5 @@ async fn get_workspace_analytics(
     let workspace = access.require(Action::AnalyticsRead)?;
     let subject = Subject::find(workspace, None, &state).await?;
     let question = Question::read(subject, query, &state).await?;
-    answer(question, &state).await.map(Json)
+    answer(question, Audience::Members, &state).await.map(Json)
 }

@@ -37,6 +37,7 @@ mod schema;
 mod serve;
 mod sessions;
 mod settings;
+mod shares;
 mod slots;
 mod state;
 mod text;

@@ -34,6 +34,7 @@ use crate::state::SharedState;
         (name = "domains", description = "Hosts that serve short links"),
         (name = "workspaces", description = "What owns links, and who works there"),
         (name = "api-keys", description = "Keys for programs"),
+        (name = "shares", description = "Statistics for whoever has a token"),
         (name = "sessions", description = "Signing in with a browser"),
         (name = "me", description = "Your own account"),
         (name = "audit-log", description = "Who changed what"),
@@ -53,6 +54,11 @@ impl Modify for Security {
             .description(Some("An API key, `vayro_…`"))
             .build();
         components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+        let pass = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The pass that the password of a share was exchanged for"))
+            .build();
+        components.add_security_scheme("share_pass", SecurityScheme::Http(pass));
         let cookie = ApiKeyValue::with_description(
             "vayro_session",
             "The cookie of `POST /v1/login`; changes also need `Origin` or `Sec-Fetch-Site` of this instance",

@@ -12,7 +12,7 @@ use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 use crate::{
     analytics, audit, domains, events, export, health, idempotency, keys, layers, links, live, me, openapi,
-    ops, sessions, workspaces,
+    ops, sessions, shares, workspaces,
 };
 
 fn routes() -> OpenApiRouter<SharedState> {
@@ -25,6 +25,8 @@ fn routes() -> OpenApiRouter<SharedState> {
         .merge(domains::router())
         .merge(workspaces::router())
         .merge(keys::router())
+        .merge(shares::router())
+        .merge(shares::public::router())
         .merge(sessions::router())
         .merge(me::router())
         .merge(audit::router())

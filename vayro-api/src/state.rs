@@ -7,7 +7,7 @@ use vayro_backends::Backends;
 use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, EventStore,
     IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter, SessionStore,
-    UserStore, WorkspaceStore,
+    ShareStore, UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -48,6 +48,8 @@ pub struct Ports {
     pub analytics: Arc<dyn AnalyticsStore>,
     /// Stored clicks one by one.
     pub events: Arc<dyn EventStore>,
+    /// Shares of statistics.
+    pub shares: Arc<dyn ShareStore>,
     /// The click stream, to measure it.
     pub stream: Arc<dyn ClickStream>,
     /// Dead letters.
@@ -76,6 +78,7 @@ impl From<&Backends> for Ports {
             database: Arc::clone(&backends.database),
             analytics: Arc::clone(&backends.analytics),
             events: Arc::clone(&backends.events),
+            shares: Arc::clone(&backends.shares),
             stream: Arc::clone(&backends.stream),
             dead_letters: Arc::clone(&backends.dead_letters),
             ledger: Arc::clone(&backends.ledger),

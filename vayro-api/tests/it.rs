@@ -41,6 +41,8 @@ mod process;
 mod rubbish;
 #[path = "it/serve.rs"]
 mod serve;
+#[path = "it/shares.rs"]
+mod shares;
 #[path = "it/sign_in.rs"]
 mod sign_in;
 #[path = "it/surface.rs"]

@@ -12,7 +12,7 @@ use vayro_core::ports::{
     AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
     EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore,
     LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RecentVisits, RetentionStore,
-    RollupStore, SessionStore, StoreError, UserStore, WorkspaceStore,
+    RollupStore, SessionStore, ShareStore, StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -50,6 +50,8 @@ pub struct Backends {
     pub analytics: Arc<dyn AnalyticsStore>,
     /// Stored clicks one by one.
     pub events: Arc<dyn EventStore>,
+    /// Shares of statistics.
+    pub shares: Arc<dyn ShareStore>,
     /// What clicks add up to.
     pub rollups: Arc<dyn RollupStore>,
     /// Rows of clicks.

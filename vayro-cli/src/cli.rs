@@ -44,6 +44,10 @@ pub enum Command {
     #[command(subcommand)]
     Link(commands::link::LinkCommand),
     Stats(Box<commands::stats::StatsArgs>),
+    Events(Box<commands::events::EventsArgs>),
+    Export(Box<commands::export::ExportArgs>),
+    #[command(subcommand)]
+    Share(commands::share::ShareCommand),
     Demo(commands::demo::DemoArgs),
     #[command(subcommand)]
     Domain(commands::domain::DomainCommand),
@@ -94,7 +98,7 @@ impl Command {
         let command = self;
         tokio::select! {
             result = Box::pin(command.run_client(ui, context)) => result,
-            _ = tokio::signal::ctrl_c() => Err(context.interrupted()),
+            _ = tokio::signal::ctrl_c() => context.interrupted(),
         }
     }
 
@@ -104,6 +108,9 @@ impl Command {
             Self::Up(_) => Ok(()),
             Self::Link(command) => command.run(ui, context).await,
             Self::Stats(args) => commands::stats::run(ui, context, *args).await,
+            Self::Events(args) => commands::events::run(ui, context, *args).await,
+            Self::Export(args) => commands::export::run(ui, context, *args).await,
+            Self::Share(command) => command.run(ui, context).await,
             Self::Demo(args) => commands::demo::run(ui, context, args).await,
             Self::Domain(command) => command.run(ui, context).await,
             Self::Login(args) => commands::login::run(ui, context, args).await,

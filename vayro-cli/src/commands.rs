@@ -9,6 +9,8 @@ pub mod dlq;
 #[cfg(feature = "server")]
 pub mod doctor;
 pub mod domain;
+pub mod events;
+pub mod export;
 #[cfg(feature = "server")]
 pub mod geoip;
 pub mod key;
@@ -23,6 +25,7 @@ pub mod purge;
 pub mod retention;
 #[cfg(feature = "server")]
 pub mod rollup;
+pub mod share;
 pub mod stats;
 pub mod stream;
 #[cfg(feature = "server")]

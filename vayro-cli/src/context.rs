@@ -1,6 +1,7 @@
 //! What every command knows about the run it is part of.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -56,12 +57,14 @@ pub struct Context {
     pub environment: Environment,
     /// What Ctrl-C should suggest.
     resume_hint: Arc<Mutex<Option<String>>>,
+    /// Whether Ctrl-C is how the command is meant to end.
+    ends_by_interrupt: Arc<AtomicBool>,
 }
 
 impl Context {
     /// Makes the context of a run.
     pub fn new(globals: GlobalArgs, environment: Environment) -> Self {
-        Self { globals, environment, resume_hint: Arc::default() }
+        Self { globals, environment, resume_hint: Arc::default(), ends_by_interrupt: Arc::default() }
     }
 
     /// Sets what is suggested if the user presses Ctrl-C from now on.
@@ -69,11 +72,23 @@ impl Context {
         *self.resume_hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
     }
 
-    /// Returns the error of a run that Ctrl-C ended.
-    pub fn interrupted(&self) -> CommandError {
+    /// Makes Ctrl-C the proper end of a command that would go on for ever.
+    pub fn ends_by_interrupt(&self) {
+        self.ends_by_interrupt.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns how a run went that Ctrl-C ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Interrupted`], unless that is how it was meant to end.
+    pub fn interrupted(&self) -> Result<(), CommandError> {
+        if self.ends_by_interrupt.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let error = CommandError::new(ErrorKind::Interrupted, "interrupted");
         let hint = self.resume_hint.lock().unwrap_or_else(PoisonError::into_inner).take();
-        hint.into_iter().fold(error, CommandError::hint)
+        Err(hint.into_iter().fold(error, CommandError::hint))
     }
 
     /// Returns the time.

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod context;
 pub mod environment;
 pub mod error;
+pub mod new_file;
 pub mod profile;
 #[cfg(feature = "server")]
 pub mod server;

@@ -189,6 +189,17 @@ impl Ui {
         self.write(&format!("{}\n", text::clean(line)))
     }
 
+    /// Prints a line of columns that were made clean: tabs between them when piped, on a terminal spaces, cut
+    /// to its width.
+    pub fn line_of_columns(&mut self, columns: &[String]) -> Result<(), CommandError> {
+        if !self.is_human() {
+            return self.write(&format!("{}\n", columns.join("\t")));
+        }
+        let line = columns.join("  ");
+        let line = text::truncate(&line, usize::from(self.columns())).into_owned();
+        self.write(&format!("{line}\n"))
+    }
+
     /// Prints text of our own making as it is.
     pub fn write(&mut self, text: &str) -> Result<(), CommandError> {
         self.drawn = 0;

@@ -16,6 +16,8 @@ mod it {
     #[cfg(feature = "server")]
     mod doctor;
     #[cfg(feature = "server")]
+    mod events;
+    #[cfg(feature = "server")]
     mod files;
     #[cfg(feature = "server")]
     mod geoip;

@@ -10,7 +10,7 @@ pub enum Role {
     Viewer,
     /// Works with links.
     Member,
-    /// Also manages domains, keys and members.
+    /// Also manages domains, keys, shares and members.
     Admin,
     /// Also owns the workspace; its plan is the workspace's plan.
     Owner,
@@ -40,9 +40,11 @@ impl Role {
         match action {
             Action::LinksRead | Action::AnalyticsRead | Action::DomainsRead | Action::WorkspaceRead => true,
             Action::LinksWrite => self >= Self::Member,
-            Action::DomainsWrite | Action::KeysManage | Action::MembersManage | Action::AuditRead => {
-                self >= Self::Admin
-            }
+            Action::DomainsWrite
+            | Action::KeysManage
+            | Action::SharesManage
+            | Action::MembersManage
+            | Action::AuditRead => self >= Self::Admin,
             Action::WorkspaceWrite => self == Self::Owner,
         }
     }
@@ -115,6 +117,8 @@ pub enum Action {
     DomainsWrite,
     /// See, make and revoke API keys.
     KeysManage,
+    /// See, make and revoke shares of statistics.
+    SharesManage,
     /// See the workspace and its members.
     WorkspaceRead,
     /// Rename the workspace.
@@ -127,13 +131,14 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LinksRead,
         Self::LinksWrite,
         Self::AnalyticsRead,
         Self::DomainsRead,
         Self::DomainsWrite,
         Self::KeysManage,
+        Self::SharesManage,
         Self::WorkspaceRead,
         Self::WorkspaceWrite,
         Self::MembersManage,
@@ -149,6 +154,7 @@ impl Action {
             Self::DomainsRead => Scope::DomainsRead,
             Self::DomainsWrite => Scope::DomainsWrite,
             Self::KeysManage => Scope::KeysWrite,
+            Self::SharesManage => Scope::SharesWrite,
             Self::WorkspaceRead | Self::AuditRead => Scope::WorkspaceRead,
             Self::WorkspaceWrite | Self::MembersManage => Scope::WorkspaceWrite,
         }
@@ -176,6 +182,9 @@ pub enum Scope {
     /// Manage API keys.
     #[serde(rename = "keys:write")]
     KeysWrite,
+    /// Manage shares of statistics.
+    #[serde(rename = "shares:write")]
+    SharesWrite,
     /// See the workspace.
     #[serde(rename = "workspace:read")]
     WorkspaceRead,
@@ -189,13 +198,14 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LinksRead,
         Self::LinksWrite,
         Self::AnalyticsRead,
         Self::DomainsRead,
         Self::DomainsWrite,
         Self::KeysWrite,
+        Self::SharesWrite,
         Self::WorkspaceRead,
         Self::WorkspaceWrite,
         Self::Ops,
@@ -210,6 +220,7 @@ impl Scope {
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
             Self::KeysWrite => "keys:write",
+            Self::SharesWrite => "shares:write",
             Self::WorkspaceRead => "workspace:read",
             Self::WorkspaceWrite => "workspace:write",
             Self::Ops => "ops",
@@ -236,6 +247,7 @@ mod tests {
             (Action::DomainsRead, [true, true, true, true]),
             (Action::DomainsWrite, [false, false, true, true]),
             (Action::KeysManage, [false, false, true, true]),
+            (Action::SharesManage, [false, false, true, true]),
             (Action::WorkspaceRead, [true, true, true, true]),
             (Action::WorkspaceWrite, [false, false, false, true]),
             (Action::MembersManage, [false, false, true, true]),

@@ -96,6 +96,8 @@ id_type!(
 id_type!(
     /// A removal of clicks that somebody asked for.
     PurgeId
+    /// A share of statistics.
+    ShareId
 );
 id_type!(
     /// One try to run a request that carries an idempotency key.

@@ -30,6 +30,7 @@ pub mod resolve;
 pub mod retention;
 pub mod rollup;
 pub mod schema;
+pub mod share;
 pub mod short_code;
 pub mod stream;
 pub mod target;

@@ -13,6 +13,7 @@ mod links;
 mod messages;
 mod purges;
 mod retention;
+mod shares;
 mod visits;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
@@ -28,6 +29,7 @@ pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
 pub use purges::PurgeStore;
 pub use retention::RetentionStore;
+pub use shares::ShareStore;
 pub use visits::RecentVisits;
 
 /// The cause of a failure, kept for the log.
@@ -39,7 +41,7 @@ pub enum StoreError {
     /// A uniqueness rule was broken; `constraint` is our name for it, the same on every adapter.
     #[error("`{constraint}` is already taken")]
     Conflict {
-        /// `link_code`, `user_email`, `domain_host` or `key_hash`.
+        /// `link_code`, `user_email`, `domain_host`, `key_hash` or `share_hash`.
         constraint: &'static str,
     },
     /// Worth trying again: lost connection, busy database, serialisation failure.

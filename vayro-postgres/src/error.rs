@@ -22,10 +22,11 @@ mod state {
 const TEMPORARY_CLASSES: [&str; 7] = ["08", "28", "3D", "40", "53", "57", "58"];
 
 /// Our names for unique constraints.
-const CONFLICTS: [(&str, &str); 4] = [
+const CONFLICTS: [(&str, &str); 5] = [
     ("users_email_key", "user_email"),
     ("domains_host_key", "domain_host"),
     ("api_keys_hash_key", "key_hash"),
+    ("shares_hash_key", "share_hash"),
     ("links_domain_id_short_code_key", LINK_CODE_CONSTRAINT),
 ];
 

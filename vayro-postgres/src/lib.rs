@@ -35,6 +35,7 @@ mod row;
 mod salts;
 mod schema;
 mod sessions;
+mod shares;
 mod users;
 mod workspaces;
 

@@ -27,10 +27,11 @@ mod code {
 const CONSTRAINT_FOREIGNKEY: i32 = 787;
 
 /// Our names for unique indexes, by the columns that SQLite names in its message.
-const CONFLICTS: [(&str, &str); 4] = [
+const CONFLICTS: [(&str, &str); 5] = [
     ("users.email", "user_email"),
     ("domains.host", "domain_host"),
     ("api_keys.hash", "key_hash"),
+    ("shares.hash", "share_hash"),
     ("links.domain_id, links.short_code", vayro_core::links::LINK_CODE_CONSTRAINT),
 ];
 

@@ -32,6 +32,7 @@ mod row;
 mod salts;
 pub mod schema;
 mod sessions;
+mod shares;
 mod users;
 mod workspaces;
 

@@ -143,14 +143,27 @@ pub(crate) struct RowLinkView {
     short_url: String,
     /// Its path part.
     short_code: String,
-    /// Its name for people.
+    /// Its name for people; empty in shared statistics.
     title: String,
-    /// Where it leads.
+    /// Where it leads; empty in shared statistics.
     target_url: String,
 }
 
+/// Who gets an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Those who work in the workspace.
+    Members,
+    /// Anybody with a share; what links are called and where they lead is none of their business.
+    Public,
+}
+
 /// Asks the store and puts the answer together.
-pub(super) async fn answer(question: Question, state: &ApiState) -> Result<AnalyticsView, Problem> {
+pub(crate) async fn answer(
+    question: Question,
+    audience: Audience,
+    state: &ApiState,
+) -> Result<AnalyticsView, Problem> {
     let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max, compared } = question;
     let store = &*state.ports.analytics;
     let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
@@ -165,7 +178,7 @@ pub(super) async fn answer(question: Question, state: &ApiState) -> Result<Analy
     let breakdowns = futures::stream::iter(dimensions)
         .map(|dimension| async move {
             let breakdown = store.breakdown(scope_ref, dimension, rows_max).await?;
-            let view = breakdown_view(breakdown, dimension, scope_ref, state).await?;
+            let view = breakdown_view(breakdown, (dimension, audience), scope_ref, state).await?;
             Ok::<_, Problem>((dimension.as_str(), view))
         })
         .buffered(PARALLEL_MAX)
@@ -201,7 +214,7 @@ async fn over_time(
 
 async fn breakdown_view(
     breakdown: Breakdown,
-    dimension: Dimension,
+    (dimension, audience): (Dimension, Audience),
     scope: &ClickScope,
     state: &ApiState,
 ) -> Result<BreakdownView, Problem> {
@@ -214,7 +227,7 @@ async fn breakdown_view(
         let shown = rows.len().min(LINKS_SHOWN_MAX);
         let ids: Vec<String> = rows[..shown].iter().map(|row| row.value.clone()).collect();
         let links: Vec<Option<RowLinkView>> = futures::stream::iter(ids)
-            .map(|id| async move { row_link(&id, scope, state).await })
+            .map(|id| async move { row_link(&id, scope, audience, state).await })
             .buffered(PARALLEL_MAX)
             .try_collect()
             .await?;
@@ -225,13 +238,19 @@ async fn breakdown_view(
     Ok(BreakdownView { rows, total: breakdown.total, others: breakdown.others })
 }
 
-async fn row_link(id: &str, scope: &ClickScope, state: &ApiState) -> Result<Option<RowLinkView>, Problem> {
+async fn row_link(
+    id: &str,
+    scope: &ClickScope,
+    audience: Audience,
+    state: &ApiState,
+) -> Result<Option<RowLinkView>, Problem> {
     let Ok(id) = id.parse::<LinkId>() else { return Ok(None) };
     let link = state.ports.links.find(scope.workspace_id, id).await?;
+    let is_public = audience == Audience::Public;
     Ok(link.map(|link| RowLinkView {
         short_url: state.settings.link_address(link.domain.as_ref(), link.short_code.as_str()),
         short_code: link.short_code.to_string(),
-        title: link.title,
-        target_url: link.target_url.to_string(),
+        title: if is_public { String::new() } else { link.title },
+        target_url: if is_public { String::new() } else { link.target_url.to_string() },
     }))
 }

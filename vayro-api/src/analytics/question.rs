@@ -37,7 +37,7 @@ pub(super) struct Compared {
 }
 
 /// A checked question.
-pub(super) struct Question {
+pub(crate) struct Question {
     pub(super) scope: ClickScope,
     pub(super) zone: TimeZone,
     pub(super) zone_name: String,
@@ -61,7 +61,7 @@ pub(crate) fn bucket_name(size: BucketSize) -> &'static str {
 
 impl Question {
     /// Reads a question; every mistake is reported at once.
-    pub(super) async fn read(subject: Subject, mut query: Query, state: &ApiState) -> Result<Self, Problem> {
+    pub(crate) async fn read(subject: Subject, mut query: Query, state: &ApiState) -> Result<Self, Problem> {
         let is_link = subject.link_id.is_some();
         let mut selection = Selection::take(&mut query, &[ClickClass::Counted]);
         let bucket = query.take_with("bucket", read_bucket).flatten();

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vayro_core::account::Email;
+use vayro_core::ids::ShareId;
 use vayro_core::ports::RateLimiter;
 use vayro_core::timestamp::Timestamp;
 
@@ -23,11 +24,20 @@ pub(crate) struct LoginLimits {
 impl LoginLimits {
     /// Names the counters; addresses and e-mail addresses are hashed, so that none is stored.
     pub(crate) fn new(address: Option<IpAddr>, email: &str) -> Self {
-        let network = address.map_or_else(|| "unknown".to_owned(), network);
+        let network = network_of(address);
         let email = email.parse::<Email>().map_or_else(|_| email.to_lowercase(), |email| email.to_string());
         Self {
             address_key: format!("login:{}", short_hash(&network)),
             account_key: format!("login:{}", short_hash(&format!("{network} {email}"))),
+        }
+    }
+
+    /// Names the counters of a try to unlock a share. The address has one counter for both.
+    pub(crate) fn of_share(address: Option<IpAddr>, id: ShareId) -> Self {
+        let network = network_of(address);
+        Self {
+            address_key: format!("login:{}", short_hash(&network)),
+            account_key: format!("share:{}", short_hash(&format!("{network} {id}"))),
         }
     }
 
@@ -68,6 +78,15 @@ impl LoginLimits {
             tracing::warn!(error = &error as &dyn std::error::Error, "sign-in limit is not reset");
         }
     }
+}
+
+/// Names the network of an address without telling it.
+pub(crate) fn network_key(address: Option<IpAddr>) -> String {
+    short_hash(&network_of(address))
+}
+
+fn network_of(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), network)
 }
 
 /// One customer line usually has a whole IPv6 /64.

@@ -13,6 +13,10 @@ const KEY_PREFIX_LEN: usize = 8;
 const KEY_SECRET_LEN: usize = 40;
 /// 43 characters of 62 are 256 bits.
 const SESSION_SECRET_LEN: usize = 43;
+/// 43 characters of 62 are 256 bits.
+const SHARE_TOKEN_LEN: usize = 43;
+/// What is shown of a token to tell it from others; the rest still has 208 bits.
+const SHARE_PREFIX_LEN: usize = 8;
 /// 20 characters of 55 are 115 bits.
 const PASSWORD_LEN: usize = 20;
 
@@ -35,6 +39,28 @@ impl ApiKeySecret {
     /// Tells whether a text could be a key at all, before anybody is asked.
     pub(crate) fn is_plausible(text: &str) -> bool {
         text.len() == KEY_START.len() + KEY_PREFIX_LEN + 1 + KEY_SECRET_LEN && text.starts_with(KEY_START)
+    }
+}
+
+/// The token of a share, shown once.
+pub(crate) struct ShareToken {
+    /// The whole token.
+    pub(crate) text: String,
+    /// Its beginning.
+    pub(crate) prefix: String,
+}
+
+impl ShareToken {
+    /// Makes a token.
+    pub(crate) fn generate(rng: &mut StdRng) -> Self {
+        let text = random_text(SHARE_TOKEN_LEN, BASE62, rng);
+        let prefix = text[..SHARE_PREFIX_LEN].to_owned();
+        Self { text, prefix }
+    }
+
+    /// Tells whether a text could be a token at all, before anybody is asked.
+    pub(crate) fn is_plausible(text: &str) -> bool {
+        text.len() == SHARE_TOKEN_LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 }
 
@@ -72,5 +98,17 @@ mod tests {
         assert!(ApiKeySecret::is_plausible(&key.text));
         assert_ne!(ApiKeySecret::generate(&mut rng).text, key.text);
         assert!(!ApiKeySecret::is_plausible("vayro_short"));
+    }
+
+    #[test]
+    fn tokens_of_shares_can_stand_in_an_address() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let token = ShareToken::generate(&mut rng);
+        assert!(token.text.starts_with(&token.prefix) && token.prefix.len() == 8);
+        assert!(ShareToken::is_plausible(&token.text));
+        assert_ne!(ShareToken::generate(&mut rng).text, token.text);
+        for bad in ["", "short", &token.text.replace(&token.prefix, "../../..")] {
+            assert!(!ShareToken::is_plausible(bad), "{bad}");
+        }
     }
 }

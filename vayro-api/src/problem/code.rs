@@ -50,6 +50,10 @@ codes! {
     NotAuthenticated = "not_authenticated", UNAUTHORIZED, "Sign in first";
     /// E-mail address and password do not belong together, or the account is switched off.
     WrongCredentials = "wrong_credentials", UNAUTHORIZED, "Wrong e-mail address or password";
+    /// The shared statistics have a password; exchange it for a pass and send that.
+    ShareLocked = "share_locked", UNAUTHORIZED, "A password is needed";
+    /// The password is not that of the share.
+    WrongPassword = "wrong_password", UNAUTHORIZED, "Wrong password";
     /// The role in this workspace, or the account, does not allow it.
     Forbidden = "forbidden", FORBIDDEN, "This is not allowed";
     /// The API key lacks a scope; `detail` names it.
@@ -66,6 +70,8 @@ codes! {
     ShortCodeTaken = "short_code_taken", CONFLICT, "The short code is taken";
     /// The product keeps this short code for itself; choose another one.
     ShortCodeReserved = "short_code_reserved", UNPROCESSABLE_ENTITY, "The short code is reserved";
+    /// The share has no password, so there is nothing to unlock.
+    NotLocked = "not_locked", CONFLICT, "There is no password";
     /// The link is not deleted, so there is nothing to restore.
     NotDeleted = "not_deleted", CONFLICT, "The link is not deleted";
     /// The link was deleted longer ago than the restore window and will be purged.

@@ -35,6 +35,7 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
     let links_write = Need::Role(Member, Scope::LinksWrite);
     let workspace_read = Need::Role(Viewer, Scope::WorkspaceRead);
     let keys = Need::Role(Admin, Scope::KeysWrite);
+    let shares = Need::Role(Admin, Scope::SharesWrite);
     let members = Need::Role(Admin, Scope::WorkspaceWrite);
     let analytics = Need::Role(Viewer, Scope::AnalyticsRead);
     let domains_read = Need::Role(Viewer, Scope::DomainsRead);
@@ -81,6 +82,11 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
         (get(), "/v1/api-keys", none.clone(), keys),
         (Method::POST, "/v1/api-keys", json!({ "name": "" }), keys),
         (Method::DELETE, "/v1/api-keys/{id}", none.clone(), keys),
+        (get(), "/v1/shares", none.clone(), shares),
+        (Method::POST, "/v1/shares", json!({ "password": "" }), shares),
+        (Method::DELETE, "/v1/shares/{id}", none.clone(), shares),
+        (get(), "/v1/public/{token}/analytics", none.clone(), Need::Nothing),
+        (Method::POST, "/v1/public/{token}/unlock", json!({ "password": "" }), Need::Nothing),
         (get(), "/v1/audit-log", none.clone(), Need::Role(Admin, Scope::WorkspaceRead)),
         (get(), "/v1/me", none.clone(), Need::Account),
         (Method::PATCH, "/v1/me", json!({ "current_password": "", "password": "" }), Need::Session),
@@ -122,7 +128,8 @@ async fn call(client: &Client<'_>, workspace: &str, method: &Method, path: &str,
         Some(rest) => format!("/v1/workspaces/{workspace}{rest}"),
         None => path.to_owned(),
     };
-    let path = ["{id}", "{link_id}", "{user_id}"].iter().fold(path, |path, name| path.replace(name, ID));
+    let path =
+        ["{id}", "{link_id}", "{user_id}", "{token}"].iter().fold(path, |path, name| path.replace(name, ID));
     let body = (!body.is_null()).then(|| body.clone());
     client.clone().with("x-vayro-workspace", workspace).send(method.clone(), &path, body).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vayro_core::analytics::{BucketSize, Dimension};
+use vayro_core::analytics::{BucketSize, Comparison, Dimension};
 use vayro_core::click::ClickClass;
 use vayro_core::ids::LinkId;
 use vayro_core::timestamp::Timestamp;
@@ -24,6 +24,8 @@ pub struct AnalyticsQuery {
     pub timezone: Option<String>,
     /// Width of the points over time.
     pub bucket: Option<BucketSize>,
+    /// An earlier span wanted beside it.
+    pub compare: Option<Comparison>,
     /// Breakdowns wanted.
     pub group_by: Vec<Dimension>,
     /// Rows of each breakdown.
@@ -55,6 +57,24 @@ pub struct Analytics {
     pub series: Vec<Point>,
     /// Breakdowns by the name of their dimension.
     pub breakdowns: BTreeMap<String, Breakdown>,
+    /// The same of an earlier span, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<EarlierSpan>,
+}
+
+/// An earlier span, for comparison.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EarlierSpan {
+    /// What it is in relation to the span asked for.
+    pub compare: Comparison,
+    /// From this instant on.
+    pub start: Timestamp,
+    /// Up to, not including, this instant.
+    pub end: Timestamp,
+    /// All clicks and visitors of this span.
+    pub totals: Count,
+    /// One point for each of the span asked for.
+    pub series: Vec<Point>,
 }
 
 /// Clicks and the visitors behind them.
@@ -130,6 +150,7 @@ impl Api {
             .query("end", query.end.as_ref())
             .query("timezone", query.timezone.as_ref())
             .query("bucket", query.bucket.map(bucket_name))
+            .query("compare", query.compare.map(Comparison::as_str))
             .query("group_by", Some(group_by))
             .query("limit", query.limit)
             .query("classes", (!classes.is_empty()).then(|| classes.join(",")));

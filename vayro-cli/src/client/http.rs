@@ -18,6 +18,8 @@ use crate::error::CommandError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a whole answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest silence of an answer that is read while it is written.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// Longest answer read, in bytes.
 const ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 /// Most tries of a call that is safe to repeat, the first one included.
@@ -114,6 +116,8 @@ impl Call {
 #[derive(Clone, Debug)]
 pub struct Api {
     http: reqwest::Client,
+    /// For answers that may take any time, as long as something comes.
+    streams: reqwest::Client,
     base: Url,
     key: Option<SecretString>,
 }
@@ -135,15 +139,17 @@ impl Api {
         }
         base_url.set_query(None);
         base_url.set_fragment(None);
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("vayro-cli/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            // A redirect would carry the key to wherever it points.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| CommandError::failed("cannot set up TLS").caused_by(error))?;
-        Ok(Self { http, base: base_url, key })
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("vayro-cli/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                // A redirect would carry the key to wherever it points.
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        let broken = |error| CommandError::failed("cannot set up TLS").caused_by(error);
+        let http = builder().timeout(REQUEST_TIMEOUT).build().map_err(broken)?;
+        let streams = builder().read_timeout(SILENCE_MAX).build().map_err(broken)?;
+        Ok(Self { http, streams, base: base_url, key })
     }
 
     /// Returns the address of the API, without a slash at its end.
@@ -186,6 +192,33 @@ impl Api {
         Ok(pairs.join("; "))
     }
 
+    /// Sends a call whose answer is read piece by piece; there is no limit on its length or time.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] says why there is no such answer.
+    pub async fn open(&self, call: &Call) -> Result<Response, ApiError> {
+        let sent = self.request(&self.streams, call).send();
+        let response = match tokio::time::timeout(REQUEST_TIMEOUT, sent).await {
+            Ok(sent) => sent.map_err(|error| self.connection_failure(error).error)?,
+            Err(_) => return Err(ApiError::TimedOut { url: self.url().to_owned(), after: REQUEST_TIMEOUT }),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        match self.finish(response).await {
+            Err(failure) => Err(failure.error),
+            Ok((status, ..)) => {
+                Err(ApiError::NotOurs { url: self.url().to_owned(), status: status.as_u16() })
+            }
+        }
+    }
+
+    /// Returns why reading an answer failed that began well.
+    pub fn broken(&self, source: reqwest::Error) -> ApiError {
+        self.connection_failure(source).error
+    }
+
     async fn exchange(&self, call: Call) -> Result<Answer, ApiError> {
         let mut tries = 1;
         loop {
@@ -202,7 +235,12 @@ impl Api {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Answer, Failure> {
-        let response = self.request(call).send().await.map_err(|error| self.connection_failure(error))?;
+        let sent = self.request(&self.http, call).send().await;
+        self.finish(sent.map_err(|error| self.connection_failure(error))?).await
+    }
+
+    /// Reads an answer to its end.
+    async fn finish(&self, response: Response) -> Result<Answer, Failure> {
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = self.read(response).await?;
@@ -220,7 +258,7 @@ impl Api {
         Err(Failure { error, status: Some(status), asked_pause })
     }
 
-    fn request(&self, call: &Call) -> RequestBuilder {
+    fn request(&self, http: &reqwest::Client, call: &Call) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push("v1").extend(&call.path);
@@ -228,7 +266,7 @@ impl Api {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
-        let mut request = self.http.request(call.method.clone(), url).headers(call.headers.clone());
+        let mut request = http.request(call.method.clone(), url).headers(call.headers.clone());
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose_secret());
         }
@@ -353,7 +391,7 @@ mod tests {
     fn paths_are_escaped_and_kept_below_the_base() {
         let api = Api::new("https://example.com/vayro/", None).expect("valid");
         let call = Call::get(&["links", "a/../b?c"]).query("search", Some("x&y")).query("none", None::<u8>);
-        let request = api.request(&call).build().expect("valid");
+        let request = api.request(&api.http, &call).build().expect("valid");
         let expected = "https://example.com/vayro/v1/links/a%2F..%2Fb%3Fc?search=x%26y";
         assert_eq!(request.url().as_str(), expected);
     }

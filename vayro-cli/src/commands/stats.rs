@@ -1,10 +1,11 @@
 //! `vayro stats`.
 
+mod live;
 mod show;
 
 use clap::Args;
 use serde::Serialize;
-use vayro_core::analytics::{BREAKDOWN_ROWS_MAX, BucketSize, Dimension, Interval, time_zone};
+use vayro_core::analytics::{BREAKDOWN_ROWS_MAX, BucketSize, Comparison, Dimension, Interval, time_zone};
 use vayro_core::click::ClickClass;
 use vayro_core::ids::LinkId;
 
@@ -27,7 +28,7 @@ const ROWS_DEFAULT: u16 = 20;
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Short code, short address or id
-    #[arg(value_name = "CODE_OR_ID", required_unless_present = "all")]
+    #[arg(value_name = "CODE_OR_ID", required_unless_present_any = ["all", "live"])]
     link: Option<LinkRef>,
 
     /// All links of the workspace
@@ -66,9 +67,19 @@ pub struct StatsArgs {
     #[arg(long = "where", value_name = "NAME=VALUE", value_parser = parse_filter)]
     filters: Vec<(Dimension, String)>,
 
+    /// Show the change in percent against the `previous` period of the same length, or against the same
+    /// days a `year` before
+    #[arg(long, value_name = "PERIOD", value_parser = parse_comparison)]
+    compare: Option<Comparison>,
+
     /// Count robots too
     #[arg(long)]
     bots: bool,
+
+    /// Follow clicks as they come, robots too, one line each, until Ctrl-C; of all links unless one is named.
+    /// With `--json` each line is a JSON object
+    #[arg(long, conflicts_with_all = ["by", "interval", "start", "end", "limit", "filters", "compare", "bots"])]
+    live: bool,
 }
 
 /// What to break clicks down by.
@@ -97,18 +108,23 @@ fn parse_dimension(name: &str) -> Result<Dimension, String> {
     })
 }
 
-fn parse_interval(text: &str) -> Result<String, String> {
+pub(crate) fn parse_interval(text: &str) -> Result<String, String> {
     let names = || Interval::ALL.map(|(name, _)| name).join(", ");
     Interval::from_name(text).map(|_| text.to_owned()).ok_or_else(|| format!("there are {}", names()))
 }
 
-fn parse_zone(text: &str) -> Result<String, String> {
+fn parse_comparison(text: &str) -> Result<Comparison, String> {
+    let names = || Comparison::ALL.map(Comparison::as_str).join(" and ");
+    Comparison::from_name(text).ok_or_else(|| format!("there are {}", names()))
+}
+
+pub(crate) fn parse_zone(text: &str) -> Result<String, String> {
     time_zone(text)
         .map(|_| text.to_owned())
         .ok_or_else(|| "it is no IANA time zone such as Europe/Berlin".to_owned())
 }
 
-fn parse_filter(text: &str) -> Result<(Dimension, String), String> {
+pub(crate) fn parse_filter(text: &str) -> Result<(Dimension, String), String> {
     let (name, value) = text.split_once('=').ok_or("it should look like country=DE")?;
     if value.is_empty() {
         return Err(
@@ -135,7 +151,7 @@ async fn count_left_out(
     query: AnalyticsQuery,
 ) -> Result<Option<Count>, CommandError> {
     let classes = ClickClass::ALL.into_iter().filter(|class| !query.classes.contains(class)).collect();
-    let query = AnalyticsQuery { classes, group_by: Vec::new(), ..query };
+    let query = AnalyticsQuery { classes, group_by: Vec::new(), compare: None, ..query };
     Ok(Some(api.analytics(link, &query).await?.totals))
 }
 
@@ -146,6 +162,11 @@ pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), 
         Some(reference) => Some(reference.find(&api).await?),
         None => None,
     };
+    if args.live {
+        let zone = args.timezone.unwrap_or_else(|| context.time_zone_name());
+        let mut follower = live::Follower::new(link.map(|link| link.id), &zone);
+        return follower.run(ui, context, &api).await;
+    }
     let interval = args.start.is_none().then(|| args.interval.unwrap_or_else(|| "30d".to_owned()));
     let query = AnalyticsQuery {
         interval: interval.clone(),
@@ -156,6 +177,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), 
             Some(By::Time(size)) => Some(size),
             _ => None,
         },
+        compare: args.compare,
         group_by: match args.by {
             Some(By::Dimension(dimension)) => vec![dimension],
             Some(By::Time(_)) => Vec::new(),

@@ -81,6 +81,16 @@ pub fn percent(part: i64, whole: i64) -> String {
     if share < 1.0 { "<1 %".to_owned() } else { format!("{share:.0} %") }
 }
 
+/// Writes how much a count changed, as a percentage; from nothing to something is `new`.
+pub fn change(now: i64, before: i64) -> String {
+    if before <= 0 {
+        return if now > 0 { "new".to_owned() } else { "±0 %".to_owned() };
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a percentage needs three digits")]
+    let change = ((now - before) as f64 * 100.0 / before as f64).round();
+    if change == 0.0 { "±0 %".to_owned() } else { format!("{change:+.0} %") }
+}
+
 /// Writes a number of bytes with a binary unit: `1.5 MiB`.
 pub fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -188,6 +198,14 @@ mod tests {
         assert_eq!(percent(1, 1000), "<1 %");
         assert_eq!(percent(1, 3), "33 %");
         assert_eq!(percent(5, 0), "0 %");
+    }
+
+    #[test]
+    fn changes_have_a_sign() {
+        assert_eq!(change(150, 100), "+50 %");
+        assert_eq!(change(1, 3), "-67 %");
+        assert_eq!(change(1000, 1001), "±0 %");
+        assert_eq!([change(0, 0), change(4, 0), change(0, 4)], ["±0 %", "new", "-100 %"]);
     }
 
     #[test]

@@ -148,8 +148,12 @@ impl Server {
 
     /// Asks the admin listener for a path; status and body.
     pub(crate) fn ask_admin(&self, path: &str) -> (u16, String) {
+        self.ask(&format!("{}{path}", self.admin))
+    }
+
+    /// Asks for an address; status and body.
+    pub(crate) fn ask(&self, url: &str) -> (u16, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let url = format!("{}{path}", self.admin);
         runtime.block_on(async {
             let answer = reqwest::get(url).await.expect("it answers");
             (answer.status().as_u16(), answer.text().await.expect("a body"))

@@ -16,6 +16,7 @@ pub mod purges;
 pub mod retention;
 pub mod rollups;
 mod rules;
+pub mod shares;
 pub mod stores;
 pub mod stream;
 pub mod visits;

@@ -18,8 +18,8 @@ use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
     AnalyticsStore, AuditStore, ClickStore, DomainStore, EventStore, IdempotencyStore, KeyStore, LedgerStore,
-    LinkLookup, LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore, SessionStore, UserStore,
-    WorkspaceStore,
+    LinkLookup, LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore, SessionStore, ShareStore,
+    UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -60,6 +60,8 @@ pub struct Stores {
     pub rolled_up: Arc<dyn AnalyticsStore>,
     /// Stored clicks one by one.
     pub events: Arc<dyn EventStore>,
+    /// Shares of statistics.
+    pub shares: Arc<dyn ShareStore>,
     /// Idempotency keys.
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// The edges' own count.
@@ -312,6 +314,7 @@ mod tests {
             ("clicks.rs", include_str!("clicks.rs")),
             ("analytics.rs", include_str!("analytics.rs")),
             ("events.rs", include_str!("events.rs")),
+            ("shares.rs", include_str!("shares.rs")),
             ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
             ("ledger.rs", include_str!("ledger.rs")),

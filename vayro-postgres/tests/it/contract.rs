@@ -25,6 +25,7 @@ suites! {
     retention => retention_store_contract,
     rollups => rollup_store_contract,
     sessions => session_store_contract,
+    shares => share_store_contract,
     users => user_store_contract,
     workspaces => workspace_store_contract,
 }

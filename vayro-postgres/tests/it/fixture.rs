@@ -42,6 +42,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         clicks: pg.clone(),
         analytics: pg.clone(),
         events: pg.clone(),
+        shares: pg.clone(),
         idempotency: pg.clone(),
         ledger: pg.clone(),
         retention: pg.clone(),

@@ -52,6 +52,9 @@ mod analytics {
 mod events {
     vayro_core::event_store_contract!(crate::fixture::fixture());
 }
+mod shares {
+    vayro_core::share_store_contract!(crate::fixture::fixture());
+}
 mod idempotency {
     vayro_core::idempotency_store_contract!(crate::fixture::fixture());
 }

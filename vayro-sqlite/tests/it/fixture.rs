@@ -54,6 +54,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         clicks: Arc::new(sqlite.clone()),
         analytics: Arc::new(sqlite.clone()),
         events: Arc::new(sqlite.clone()),
+        shares: Arc::new(sqlite.clone()),
         idempotency: Arc::new(sqlite.clone()),
         rollups: Arc::new(sqlite.clone()),
         rolled_up: rolled_up(sqlite.clone()),

@@ -1,8 +1,5 @@
 //! `vayro link export`.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +9,7 @@ use crate::client::Api;
 use crate::client::links::{Link, LinkQuery, PAGE_LEN_MAX};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::new_file::NewFile;
 use crate::ui::{Ui, text};
 
 /// Columns of a CSV export, in order.
@@ -67,7 +65,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: ExportArgs) -> Result<(),
     };
     let default_host = default_host(&api).await?;
     let progress = ui.progress("Exporting", None);
-    let mut file = args.output.as_deref().map(open).transpose()?;
+    let mut file = args.output.as_deref().map(NewFile::begin).transpose()?;
     let (mut count, mut cursor): (usize, Option<String>) = (0, None);
     loop {
         let mut page = api.list_links(&query, cursor.as_deref(), PAGE_LEN_MAX).await?;
@@ -77,7 +75,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: ExportArgs) -> Result<(),
         let is_last = page.next.is_none();
         let bytes = encode(format, &page.items, count, is_last)?;
         match &mut file {
-            Some((file, path)) => file.write_all(&bytes).map_err(|error| unwritable(path, error))?,
+            Some(file) => file.write(&bytes)?,
             None => ui.write_bytes(&bytes)?,
         }
         count += page.items.len();
@@ -89,9 +87,8 @@ pub async fn run(ui: &mut Ui, context: &Context, args: ExportArgs) -> Result<(),
     }
     drop(progress);
     let written = text::plural(count, "link");
-    if let Some((file, path)) = file {
-        let path = path.to_owned();
-        file.persist(&path).map_err(|error| unwritable(&path, error.error))?;
+    if let Some(file) = file {
+        let path = file.finish()?;
         ui.note(&format!("Wrote {written} to {}", path.display()));
     }
     Ok(())
@@ -106,20 +103,6 @@ async fn default_host(api: &Api) -> Result<Option<String>, CommandError> {
         Err(error) if error.code() == "scope_missing" => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Opens a new file beside `path`, so that nothing half-written ever has its name.
-fn open(path: &Path) -> Result<(tempfile::NamedTempFile, &Path), CommandError> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Readable as the umask says; a temporary file would be for its owner alone.
-    let mut builder = tempfile::Builder::new();
-    builder.permissions(fs::Permissions::from_mode(0o666));
-    let file = builder.tempfile_in(dir).map_err(|error| unwritable(path, error))?;
-    Ok((file, path))
-}
-
-fn unwritable(path: &Path, error: std::io::Error) -> CommandError {
-    CommandError::failed(format!("cannot write `{}`", path.display())).caused_by(error)
 }
 
 /// Writes one page; `before` links have been written already.

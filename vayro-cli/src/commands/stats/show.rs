@@ -4,7 +4,7 @@ use vayro_core::analytics::{BucketSize, Dimension, local_text, time_zone};
 use vayro_core::click::ClickClass;
 use vayro_core::timestamp::Timestamp;
 
-use crate::client::analytics::{Analytics, Breakdown, BreakdownRow, Count, Point};
+use crate::client::analytics::{Analytics, Breakdown, BreakdownRow, Count, EarlierSpan, Point};
 use crate::client::links::Link;
 use crate::ui::table::{Column, Table, Tone, Value};
 use crate::ui::{Ui, bars, text};
@@ -72,10 +72,16 @@ fn day(at: Timestamp, zone: &str) -> String {
 }
 
 fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
+    let before = analytics.comparison.as_ref();
     let mut rows = vec![
-        ("Clicks", Value::Count(analytics.totals.clicks)),
-        ("Visitors", Value::Count(analytics.totals.visitors)),
+        ("Clicks", compared(analytics.totals.clicks, before, |totals| totals.clicks)),
+        ("Visitors", compared(analytics.totals.visitors, before, |totals| totals.visitors)),
     ];
+    if let Some(before) = before {
+        let last = before.end.minus(std::time::Duration::from_micros(1));
+        let days = (day(before.start, &analytics.timezone), day(last, &analytics.timezone));
+        rows.push(("Compared", Value::Toned(format!("with {} to {}", days.0, days.1), Tone::Dim)));
+    }
     if let Some(left_out) = left_out.filter(|count| count.clicks > 0) {
         let count = text::number(left_out.clicks);
         let said = if analytics.classes.iter().any(|class| class == ClickClass::Bot.as_str()) {
@@ -103,6 +109,13 @@ fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
         }
     }
     drawn
+}
+
+/// Writes a count, and how it changed if that is known.
+fn compared(count: i64, before: Option<&EarlierSpan>, of: impl Fn(Count) -> i64) -> Value {
+    let Some(before) = before.map(|before| of(before.totals)) else { return Value::Count(count) };
+    let (shown, change) = (text::number(count), text::change(count, before));
+    Value::text(format!("{shown}  {change} from {}", text::number(before)))
 }
 
 /// Draws one breakdown; `width` is the least width of its first column.
@@ -152,7 +165,7 @@ fn name(row: &BreakdownRow, is_human: bool) -> Value {
 
 /// Returns clicks over time as a table.
 pub(super) fn series(analytics: &Analytics) -> Table {
-    let mut table = Table::new([
+    let mut columns = vec![
         Column::left(match analytics.bucket {
             BucketSize::Hour => "HOUR",
             BucketSize::Day => "DAY",
@@ -164,16 +177,37 @@ pub(super) fn series(analytics: &Analytics) -> Table {
         Column::right("CLICKS"),
         Column::left("").terminal_only(),
         Column::right("VISITORS"),
-    ]);
+    ];
+    if analytics.comparison.is_some() {
+        columns.extend([
+            Column::left("BEFORE").pipe_only(),
+            Column::right("CLICKS BEFORE"),
+            Column::right("CHANGE").terminal_only(),
+            Column::right("VISITORS BEFORE").pipe_only(),
+        ]);
+    }
+    let mut table = Table::new(columns);
     let max = analytics.series.iter().map(|point| point.count.clicks).max().unwrap_or(0);
+    let mut before = analytics.comparison.iter().flat_map(|comparison| &comparison.series);
     for point in &analytics.series {
-        table.push([
+        let mut row = vec![
             Value::text(label(point, analytics.bucket)),
             Value::text(&point.start),
             Value::Count(point.count.clicks),
             Value::Bar { value: point.count.clicks, max },
             Value::Count(point.count.visitors),
-        ]);
+        ];
+        if analytics.comparison.is_some() {
+            row.extend(before.next().map_or([const { Value::None }; 4], |before| {
+                [
+                    Value::text(&before.start),
+                    Value::Count(before.count.clicks),
+                    Value::text(text::change(point.count.clicks, before.count.clicks)),
+                    Value::Count(before.count.visitors),
+                ]
+            }));
+        }
+        table.push(row);
     }
     table
 }
@@ -188,6 +222,9 @@ pub(super) fn plain(analytics: &Analytics, left_out: Option<Count>) -> Table {
         table.push([Value::text(dimension), value, clicks, visitors]);
     };
     push("total", Value::None, count(analytics.totals));
+    if let Some(before) = &analytics.comparison {
+        push(before.compare.as_str(), Value::None, count(before.totals));
+    }
     if let Some(left_out) = left_out {
         push("left_out", Value::None, count(left_out));
     }
@@ -242,6 +279,7 @@ const fn title(dimension: Dimension) -> &'static str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use vayro_core::analytics::Comparison;
 
     use super::*;
     use crate::ui::testing::terminal;
@@ -278,6 +316,28 @@ mod tests {
                 assert!(text::width(line) <= usize::from(columns), "{columns}: {line}");
             }
         }
+    }
+
+    fn compared_sample() -> Analytics {
+        let mut sample = sample();
+        let series = sample.series.iter().rev().cloned().collect();
+        sample.comparison = Some(EarlierSpan {
+            compare: Comparison::Previous,
+            start: "2026-04-25T22:00:00Z".parse().expect("valid"),
+            end: "2026-04-30T12:00:00.000001Z".parse().expect("valid"),
+            totals: Count { clicks: 1000, visitors: 700 },
+            series,
+        });
+        sample
+    }
+
+    #[test]
+    fn changes_are_in_percent() {
+        let (ui, sample) = (terminal(80), compared_sample());
+        let overview = overview(&ui, None, Some("7d"), &sample, None);
+        insta::assert_snapshot!("compared", format!("{overview}\n{}", ui.render(&series(&sample))));
+        let plain = plain(&sample, None).to_plain();
+        assert!(plain.starts_with("total\t\t1300\t650\nprevious\t\t1000\t700\n"), "{plain}");
     }
 
     #[test]
