@@ -31,6 +31,8 @@ pub enum Dimension {
     Referrer,
     /// The link's id.
     Link,
+    /// Host of the link's domain.
+    Domain,
     /// `link` or `qr`.
     Trigger,
     /// `utm_source`.
@@ -47,7 +49,7 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Country,
         Self::Region,
         Self::City,
@@ -57,6 +59,7 @@ impl Dimension {
         Self::Language,
         Self::Referrer,
         Self::Link,
+        Self::Domain,
         Self::Trigger,
         Self::UtmSource,
         Self::UtmMedium,
@@ -77,6 +80,7 @@ impl Dimension {
             Self::Language => "language",
             Self::Referrer => "referrer",
             Self::Link => "link",
+            Self::Domain => "domain",
             Self::Trigger => "trigger",
             Self::UtmSource => "utm_source",
             Self::UtmMedium => "utm_medium",

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Host;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
 use crate::timestamp::Timestamp;
 
@@ -35,6 +36,8 @@ pub struct Click {
     pub link_id: LinkId,
     /// Who owns it.
     pub workspace_id: WorkspaceId,
+    /// Host of the link's domain, that of the default domain too; empty if an edge did not say.
+    pub domain: Box<str>,
     /// The visitor's address as far as known.
     pub ip: Option<IpAddr>,
     /// `User-Agent`, empty if none.
@@ -81,6 +84,8 @@ pub mod field {
     pub const ID: &str = "id";
     /// The owner's id.
     pub const WORKSPACE_ID: &str = "workspace_id";
+    /// Host of the link's domain; left out when empty.
+    pub const DOMAIN: &str = "domain";
     /// `Accept-Language`; left out when empty.
     pub const LANGUAGE: &str = "language";
     /// The short link's query string; left out when empty.
@@ -110,6 +115,9 @@ impl Click {
         put(field::USER_AGENT, &self.user_agent);
         put(field::REFERER, &self.referer);
         put(field::WORKSPACE_ID, self.workspace_id.as_uuid().as_hyphenated().encode_lower(&mut buffer));
+        if !self.domain.is_empty() {
+            put(field::DOMAIN, &self.domain);
+        }
         if !self.language.is_empty() {
             put(field::LANGUAGE, &self.language);
         }
@@ -126,7 +134,7 @@ impl Click {
 
     /// Returns the fields of the stream entry.
     pub fn to_fields(&self) -> Fields {
-        let mut fields = Fields::with_capacity(11);
+        let mut fields = Fields::with_capacity(12);
         self.encode(|name, value| fields.push((name.to_owned(), value.as_bytes().to_vec())));
         fields
     }
@@ -166,6 +174,7 @@ impl Click {
             id,
             link_id: LinkId::from_uuid(id_of(field::LINK_ID)?),
             workspace_id: WorkspaceId::from_uuid(id_of(field::WORKSPACE_ID)?),
+            domain: text(field::DOMAIN, Host::LEN_MAX),
             ip,
             user_agent: text(field::USER_AGENT, USER_AGENT_LEN_MAX),
             referer: text(field::REFERER, REFERER_LEN_MAX),
@@ -206,11 +215,21 @@ pub enum ClickClass {
     Prefetch,
     /// A robot.
     Bot,
+    /// A visitor who was counted on the same link a moment before.
+    Repeat,
+    /// A visit from an address that is not to be counted.
+    Excluded,
 }
 
 impl ClickClass {
     /// Every class.
-    pub const ALL: [Self; 4] = [Self::Counted, Self::Head, Self::Prefetch, Self::Bot];
+    pub const ALL: [Self; 6] =
+        [Self::Counted, Self::Head, Self::Prefetch, Self::Bot, Self::Repeat, Self::Excluded];
+
+    /// Reads a class's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
 
     /// Returns its name in the database and the API.
     pub const fn as_str(self) -> &'static str {
@@ -219,6 +238,8 @@ impl ClickClass {
             Self::Head => "head",
             Self::Prefetch => "prefetch",
             Self::Bot => "bot",
+            Self::Repeat => "repeat",
+            Self::Excluded => "excluded",
         }
     }
 }
@@ -236,10 +257,15 @@ pub struct ClickRow {
     pub link_id: LinkId,
     /// Whose.
     pub workspace_id: WorkspaceId,
+    /// Host of the link's domain, at most 253 bytes.
+    pub domain: String,
     /// What it counts as.
     pub class: ClickClass,
     /// The rule that saw a robot; empty if none. At most 100 bytes.
     pub bot: String,
+    /// `User-Agent` as sent, at most [`USER_AGENT_LEN_MAX`] bytes; kept so that a later list of robots can be
+    /// applied.
+    pub user_agent: String,
     /// ISO 3166-1 alpha-2, empty if unknown.
     pub country_code: String,
     /// Name of the region, at most 100 bytes.
@@ -288,6 +314,7 @@ mod tests {
             id: ClickId::from_parts(at, random),
             link_id: LinkId::from_uuid(uuid::Uuid::from_u128(7)),
             workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(8)),
+            domain: "go.example".into(),
             ip: Some(IpAddr::from([192, 0, 2, 7])),
             user_agent: clean(user_agent.as_bytes(), USER_AGENT_LEN_MAX),
             referer: clean(referer.as_bytes(), REFERER_LEN_MAX),

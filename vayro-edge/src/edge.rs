@@ -171,8 +171,8 @@ impl Edge {
             .iter()
             .map(|upstream| (upstream.host.clone(), Arc::new(Upstream::new(upstream))))
             .collect();
-        let default_hosts = std::iter::once(deps.default_host).chain(settings.default_hosts.clone());
-        let routes = Routes::new(default_hosts.collect(), upstreams.clone(), settings.unknown_host);
+        let further_hosts = settings.default_hosts.clone();
+        let routes = Routes::new(deps.default_host, further_hosts, upstreams.clone(), settings.unknown_host);
         let upstreams: Vec<_> = upstreams.into_iter().map(|(_, upstream)| upstream).collect();
         let runtime = Handle::current();
         let metrics = Arc::new(Metrics::default());

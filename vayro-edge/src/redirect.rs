@@ -101,7 +101,7 @@ pub(crate) async fn answer(
     let now = (shared.clock)();
     match (resolve(entry.as_ref().map(|entry| &entry.link), now), &entry) {
         (Resolution::Redirect { .. }, Some(entry)) => {
-            send_on(shared, session, entry, method, peer, now).await
+            send_on(shared, session, domain, entry, method, peer, now).await
         }
         (Resolution::Gone, _) => {
             shared.metrics.gone.add_one();
@@ -141,6 +141,7 @@ async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, now: Timestamp)
 async fn send_on(
     shared: &Shared,
     session: &mut ServerSession,
+    domain: &Domain,
     entry: &Arc<Entry>,
     method: ClickMethod,
     peer: Option<IpAddr>,
@@ -156,7 +157,7 @@ async fn send_on(
         .unwrap_or(now);
     let visitor = peer.map(|peer| visitor_address(peer, headers, &shared.settings.trusted_proxies));
     let query = path_and_query(request).1;
-    shared.rings.push(mint_click(&entry.link, at, visitor, method, query, headers));
+    shared.rings.push(mint_click(&entry.link, &domain.name, at, visitor, method, query, headers));
     Ok(())
 }
 

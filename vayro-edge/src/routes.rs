@@ -37,6 +37,8 @@ pub(crate) struct Domain {
     pub(crate) index: DomainIndex,
     /// Its host; `None` for the default domain.
     pub(crate) host: Option<Host>,
+    /// What its clicks say they came through: its host, that of the default domain too.
+    pub(crate) name: Host,
 }
 
 /// What answers the requests of a host.
@@ -73,17 +75,21 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Makes a table without any domain but the default one.
+    /// Makes a table without any domain but the default one, whose host is `default_host`, and which has
+    /// further ones.
     pub(crate) fn new(
-        default_hosts: Vec<Host>,
+        default_host: Host,
+        further_hosts: Vec<Host>,
         upstreams: Vec<(Host, Arc<Upstream>)>,
         unknown: UnknownHost,
     ) -> Self {
+        let default_domain =
+            Arc::new(Domain { index: DomainIndex::DEFAULT, host: None, name: default_host.clone() });
         let routes = Self {
             table: ArcSwap::from_pointee(Table { hosts: HashMap::new(), fallback: Route::NotYet }),
             indexes: Mutex::new(HashMap::new()),
-            default_domain: Arc::new(Domain { index: DomainIndex::DEFAULT, host: None }),
-            default_hosts,
+            default_domain,
+            default_hosts: std::iter::once(default_host).chain(further_hosts).collect(),
             upstreams,
             unknown,
             is_loaded: AtomicBool::new(false),
@@ -125,7 +131,8 @@ impl Routes {
     fn publish(&self, domains: &[Host], fallback: Route) {
         let mut hosts = HashMap::new();
         for host in domains {
-            let domain = Domain { index: self.give_index(host), host: Some(host.clone()) };
+            let domain =
+                Domain { index: self.give_index(host), host: Some(host.clone()), name: host.clone() };
             hosts.insert(Box::from(host.as_str()), Route::Short(Arc::new(domain)));
         }
         // The instance's own names win over a domain that somebody registered under the same name.
@@ -230,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_domain_keeps_its_index_while_the_table_changes() {
-        let routes = Routes::new(vec![], vec![], UnknownHost::Default);
+        let routes = Routes::new(host("vay.ro"), vec![], vec![], UnknownHost::Default);
         routes.set_domains(&[host("a.example"), host("b.example")]);
         let index = routes.index_of(Some(&host("b.example")));
         assert!(index.is_some() && index != routes.index_of(Some(&host("a.example"))));
@@ -240,18 +247,22 @@ mod tests {
 
     #[test]
     fn before_the_first_read_only_configured_hosts_are_known() {
-        let routes = Routes::new(vec![host("vay.ro")], vec![], UnknownHost::Default);
+        let routes = Routes::new(host("vay.ro"), vec![host("www.vay.ro")], vec![], UnknownHost::Default);
         assert!(matches!(routes.find(Some("vay.ro")), Route::Short(_)));
         assert!(matches!(routes.find(Some("go.example")), Route::NotYet));
         routes.set_domains(&[host("go.example")]);
-        assert!(matches!(routes.find(Some("go.example")), Route::Short(domain) if domain.host.is_some()));
-        assert!(matches!(routes.find(Some("else.example")), Route::Short(domain) if domain.host.is_none()));
+        assert!(matches!(routes.find(Some("go.example")), Route::Short(domain)
+            if domain.host.is_some() && domain.name == host("go.example")));
+        for default in ["vay.ro", "www.vay.ro", "else.example"] {
+            assert!(matches!(routes.find(Some(default)), Route::Short(domain)
+                if domain.host.is_none() && domain.name == host("vay.ro")));
+        }
         assert!(matches!(routes.find(None), Route::Short(_)));
     }
 
     #[test]
     fn unknown_hosts_are_refused_when_asked_to() {
-        let routes = Routes::new(vec![host("vay.ro")], vec![], UnknownHost::Reject);
+        let routes = Routes::new(host("vay.ro"), vec![], vec![], UnknownHost::Reject);
         routes.set_domains(&[]);
         assert!(matches!(routes.find(Some("else.example")), Route::Unknown));
         assert!(matches!(routes.find(Some("vay.ro")), Route::Short(_)));

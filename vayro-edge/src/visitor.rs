@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use vayro_core::click::{
     Click, ClickMethod, LANGUAGE_LEN_MAX, QUERY_LEN_MAX, REFERER_LEN_MAX, USER_AGENT_LEN_MAX, clean,
 };
+use vayro_core::host::Host;
 use vayro_core::ids::ClickId;
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
@@ -71,6 +72,7 @@ pub(crate) fn demo_instant(headers: &HeaderMap, now: Timestamp) -> Option<Timest
 /// Mints the click of a visit that was just answered.
 pub(crate) fn mint_click(
     link: &CachedLink,
+    domain: &Host,
     at: Timestamp,
     ip: Option<IpAddr>,
     method: ClickMethod,
@@ -85,6 +87,7 @@ pub(crate) fn mint_click(
         id: ClickId::generate(at, &mut rand::rng()),
         link_id: link.id,
         workspace_id: link.workspace_id,
+        domain: domain.as_str().into(),
         ip,
         user_agent: text(&USER_AGENT, USER_AGENT_LEN_MAX),
         referer: text(&REFERER, REFERER_LEN_MAX),

@@ -29,6 +29,7 @@ const fn expression(dimension: Dimension) -> &'static str {
         Dimension::Language => "COALESCE(language, '')",
         Dimension::Referrer => "COALESCE(referer_host, '')",
         Dimension::Link => "link_id::text",
+        Dimension::Domain => "COALESCE(domain, '')",
         Dimension::Trigger => "COALESCE(trigger, '')",
         Dimension::UtmSource => "COALESCE(utm_source, '')",
         Dimension::UtmMedium => "COALESCE(utm_medium, '')",

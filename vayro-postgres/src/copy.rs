@@ -10,15 +10,15 @@ use crate::instant::Instant;
 /// The columns of a row in the order [`push_row`] writes them.
 macro_rules! click_columns {
     () => {
-        "id, link_id, workspace_id, timestamp, class, bot, country_code, region, city, device_type, \
-         browser, os, language, referer, referer_host, ip_address, trigger, utm_source, utm_medium, \
-         utm_campaign, utm_term, utm_content, visitor_id"
+        "id, link_id, workspace_id, timestamp, class, domain, bot, user_agent, country_code, region, city, \
+         device_type, browser, os, language, referer, referer_host, ip_address, trigger, utm_source, \
+         utm_medium, utm_campaign, utm_term, utm_content, visitor_id"
     };
 }
 pub(crate) use click_columns;
 
 /// How many columns those are.
-const COLUMN_COUNT: i16 = 23;
+const COLUMN_COUNT: i16 = 25;
 
 /// Signature, flags and the length of an empty header extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -38,7 +38,9 @@ pub(crate) fn push_row(buffer: &mut Vec<u8>, row: &ClickRow) {
     push_bytes(buffer, &Instant(row.timestamp).postgres_micros().to_be_bytes());
     push_bytes(buffer, row.class.as_str().as_bytes());
     for text in [
+        &row.domain,
         &row.bot,
+        &row.user_agent,
         &row.country_code,
         &row.region,
         &row.city,

@@ -28,8 +28,8 @@ use crate::recount;
 /// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
-         utm_source, utm_medium, utm_campaign, utm_term, utm_content"
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, \
+         link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 
@@ -64,16 +64,16 @@ const INSERT_BATCH: usize = 1_000;
 const REPLACE: &str = concat!(
     "INSERT INTO click_rollups (slot, subject_id, span, start, workspace_id, ",
     byte_columns!(),
-    ") SELECT $23, new.* FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::bytea[],
+    ") SELECT $24, new.* FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::bytea[],
           $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[],
           $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[],
-          $20::bytea[], $21::bytea[], $22::bytea[]) AS new
+          $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[]) AS new
       ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
     byte_columns!(),
-    ") = ROW (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region, excluded.city,
-          excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer, excluded.link,
-          excluded.trigger, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
-          excluded.utm_term, excluded.utm_content)"
+    ") = ROW (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region,
+          excluded.city, excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer,
+          excluded.link, excluded.domain, excluded.trigger, excluded.utm_source, excluded.utm_medium,
+          excluded.utm_campaign, excluded.utm_term, excluded.utm_content)"
 );
 
 /// Reads the byte columns from the one numbered `first` on.

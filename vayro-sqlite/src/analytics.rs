@@ -26,6 +26,7 @@ const fn column(dimension: Dimension) -> &'static str {
         Dimension::Language => "c.language",
         Dimension::Referrer => "c.referer_host",
         Dimension::Link => "c.link_id",
+        Dimension::Domain => "c.domain",
         Dimension::Trigger => "c.trigger",
         Dimension::UtmSource => "c.utm_source",
         Dimension::UtmMedium => "c.utm_medium",

@@ -23,8 +23,10 @@ const PIECES: [usize; 3] = [100, 10, 1];
 type TextColumn = (&'static str, usize, fn(&ClickRow) -> &str);
 
 /// Every column of texts, with the lengths of the other engine's column types.
-const TEXTS: [TextColumn; 17] = [
+const TEXTS: [TextColumn; 19] = [
+    ("domain", 253, |row| &row.domain),
     ("bot", 100, |row| &row.bot),
+    ("user_agent", usize::MAX, |row| &row.user_agent),
     ("country_code", 2, |row| &row.country_code),
     ("region", 100, |row| &row.region),
     ("city", 100, |row| &row.city),

@@ -16,8 +16,10 @@ use crate::rollups::{self, damaged};
 /// Clicks held in memory at once.
 const CHUNK: usize = 5_000;
 
-const CLICKS: &str = "SELECT id, link_id, timestamp, class, country_code, region, city, device_type, browser, os,
-        language, referer_host, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content, visitor_id
+const CLICKS: &str =
+    "SELECT id, link_id, timestamp, class, country_code, region, city, device_type, browser, os,
+        language, referer_host, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+        visitor_id
     FROM click_events WHERE workspace_id = ?1 AND timestamp >= ?2 AND timestamp < ?3";
 
 fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
@@ -27,14 +29,12 @@ fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
 fn click(row: &SqliteRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::Error> {
     let text =
         |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<String>, _>(column)?.unwrap_or_default());
-    let class = text(3)?;
-    let class = ClickClass::ALL.into_iter().find(|known| known.as_str() == class);
     Ok(ClickRow {
         id: ClickId::from_uuid(row.try_get(0)?),
         link_id: LinkId::from_uuid(row.try_get(1)?),
         workspace_id,
         timestamp: instant(row.try_get(2)?)?,
-        class: class
+        class: ClickClass::from_name(&text(3)?)
             .ok_or_else(|| sqlx::Error::Decode("a click has a class unknown to this program".into()))?,
         country_code: text(4)?,
         region: text(5)?,
@@ -44,14 +44,16 @@ fn click(row: &SqliteRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::E
         os: text(9)?,
         language: text(10)?,
         referer_host: text(11)?,
-        trigger: text(12)?,
-        utm_source: text(13)?,
-        utm_medium: text(14)?,
-        utm_campaign: text(15)?,
-        utm_term: text(16)?,
-        utm_content: text(17)?,
-        visitor_id: row.try_get(18)?,
+        domain: text(12)?,
+        trigger: text(13)?,
+        utm_source: text(14)?,
+        utm_medium: text(15)?,
+        utm_campaign: text(16)?,
+        utm_term: text(17)?,
+        utm_content: text(18)?,
+        visitor_id: row.try_get(19)?,
         bot: String::new(),
+        user_agent: String::new(),
         referer: String::new(),
         ip_address: String::new(),
     })

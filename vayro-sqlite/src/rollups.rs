@@ -21,8 +21,8 @@ use crate::recount;
 /// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, trigger, \
-         utm_source, utm_medium, utm_campaign, utm_term, utm_content"
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, \
+         link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 
@@ -32,8 +32,8 @@ const UPDATE: &str = concat!(
     byte_columns!(),
     ") = (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region,
           excluded.city, excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer,
-          excluded.link, excluded.trigger, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
-          excluded.utm_term, excluded.utm_content)"
+          excluded.link, excluded.domain, excluded.trigger, excluded.utm_source, excluded.utm_medium,
+          excluded.utm_campaign, excluded.utm_term, excluded.utm_content)"
 );
 
 /// Every rollup of a workspace and its links that begins on a day.

@@ -7,6 +7,7 @@ mod address;
 mod bots;
 mod campaign;
 mod device;
+mod excluded;
 pub mod family;
 mod geoip;
 mod language;
@@ -14,6 +15,7 @@ mod referrer;
 mod user_agent;
 mod visitor;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use vayro_core::click::{Click, ClickClass, ClickMethod, ClickRow};
 pub use address::AddressPolicy;
 pub use bots::{BotRulesError, EMPTY_USER_AGENT, GENERIC_BOT};
 pub use device::{DeviceType, device_type};
+pub use excluded::{EXCLUDED_ADDRESSES_MAX, ExcludedAddresses, Network, NetworkError};
 pub use geoip::{GeoIp, GeoIpError, GeoIpInfo, GeoIpShape, GeoIpStatus, Place, Refresh};
 pub use user_agent::{Agent, UserAgentError, UserAgents};
 pub use visitor::Salt;
@@ -31,6 +34,8 @@ pub use visitor::Salt;
 pub struct EnrichConfig {
     /// What of an address is stored.
     pub ip: AddressPolicy,
+    /// Whose visits are not counted.
+    pub excluded: ExcludedAddresses,
     /// Rules for browsers in place of the built-in ones, as uap-core's `regexes.yaml`.
     pub user_agent_rules: Option<PathBuf>,
     /// Rules for robots in place of the built-in ones, as npm's `crawler-user-agents.json`.
@@ -48,6 +53,7 @@ impl Default for EnrichConfig {
     fn default() -> Self {
         Self {
             ip: AddressPolicy::Truncate,
+            excluded: ExcludedAddresses::default(),
             user_agent_rules: None,
             bot_rules: None,
             user_agents_max: 10_000,
@@ -71,6 +77,7 @@ pub enum EnrichError {
 /// Turns clicks into rows.
 pub struct Enricher {
     ip: AddressPolicy,
+    excluded: ExcludedAddresses,
     user_agents: UserAgents,
     geoip: Arc<GeoIp>,
 }
@@ -80,6 +87,7 @@ impl Enricher {
     pub fn new(config: &EnrichConfig) -> Result<Self, EnrichError> {
         Ok(Self {
             ip: config.ip,
+            excluded: config.excluded.clone(),
             user_agents: UserAgents::new(
                 config.user_agent_rules.as_deref(),
                 config.bot_rules.as_deref(),
@@ -105,6 +113,7 @@ impl Enricher {
         let ip = click.ip.map(|ip| ip.to_canonical());
         let place = ip.and_then(|ip| self.geoip.find(ip)).unwrap_or_default();
         let agent = self.user_agents.get(&click.user_agent);
+        let class = self.class(&click, ip, &agent);
         let campaign = campaign::read(&click.query);
         let visitor_id = salt
             .zip(ip)
@@ -114,8 +123,10 @@ impl Enricher {
             timestamp: click.timestamp(),
             link_id: click.link_id,
             workspace_id: click.workspace_id,
-            class: class(&click, &agent),
+            domain: click.domain.into(),
+            class,
             bot: agent.bot.as_deref().unwrap_or_default().to_owned(),
+            user_agent: click.user_agent.into(),
             country_code: place.country_code.to_string(),
             region: place.region.to_string(),
             city: place.city.to_string(),
@@ -135,17 +146,20 @@ impl Enricher {
             visitor_id,
         }
     }
-}
 
-/// What a click counts as; what the request itself says goes before what its user agent says.
-fn class(click: &Click, agent: &Agent) -> ClickClass {
-    if click.method == ClickMethod::Head {
-        ClickClass::Head
-    } else if click.is_prefetch {
-        ClickClass::Prefetch
-    } else if agent.bot.is_some() {
-        ClickClass::Bot
-    } else {
-        ClickClass::Counted
+    /// What a click counts as by itself; what the request says goes before what its user agent says.
+    fn class(&self, click: &Click, ip: Option<IpAddr>, agent: &Agent) -> ClickClass {
+        if ip.is_some_and(|ip| self.excluded.contains(ip)) {
+            ClickClass::Excluded
+        } else if click.method == ClickMethod::Head {
+            ClickClass::Head
+        } else if click.is_prefetch {
+            ClickClass::Prefetch
+        } else if agent.bot.is_some() {
+            ClickClass::Bot
+        } else {
+            ClickClass::Counted
+        }
     }
 }
+

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use vayro_backends::config::{ConfigErrors, Layers, Span};
 
-use crate::enrich::{AddressPolicy, EnrichConfig};
+use crate::enrich::{AddressPolicy, EXCLUDED_ADDRESSES_MAX, EnrichConfig, Network};
 
 /// Most clicks in one batch; the stream's scripts and the memory are made for no more.
 const BATCH_MAX: usize = 10_000;
@@ -40,6 +40,7 @@ struct WorkerSection {
     restore_window: Span,
     salt_retention: Span,
     ip: AddressPolicy,
+    excluded_addresses: Vec<Network>,
     user_agents_max: usize,
     #[serde(default)]
     user_agent_rules: Option<PathBuf>,
@@ -119,6 +120,11 @@ impl WorkerSettings {
         check("worker.enrich_threads", worker.enrich_threads <= PARALLEL_MAX, "must be at most 64");
         check("worker.writers", (1..=PARALLEL_MAX).contains(&worker.writers), "must be 1 to 64");
         check("worker.batch_wait", is_long(worker.batch_wait), "must be at least 100ms");
+        check(
+            "worker.excluded_addresses",
+            worker.excluded_addresses.len() <= EXCLUDED_ADDRESSES_MAX,
+            "must be at most 10000 networks",
+        );
         check("worker.linger", worker.linger.get() <= Duration::from_secs(10), "must be at most 10s");
         check("worker.reclaim_idle", is_long(worker.reclaim_idle), "must be at least 100ms");
         check("worker.reclaim_every", is_long(worker.reclaim_every), "must be at least 100ms");
@@ -157,6 +163,7 @@ impl WorkerSettings {
             geoip_poll: geoip.poll.get(),
             enrich: EnrichConfig {
                 ip: worker.ip,
+                excluded: worker.excluded_addresses.into_iter().collect(),
                 user_agent_rules: worker.user_agent_rules,
                 bot_rules: worker.bot_rules,
                 user_agents_max: worker.user_agents_max,
@@ -208,21 +215,29 @@ mod tests {
             ("worker.admin", ""),
             ("worker.ip", "none"),
             ("worker.enrich_threads", "3"),
+            ("worker.excluded_addresses", "192.0.2.0/24, 2001:db8::1"),
             ("geoip.file", "/data/city.mmdb"),
         ])
         .expect("valid");
         assert_eq!(settings.admin, None);
         assert_eq!(settings.enrich.ip, AddressPolicy::None);
         assert_eq!(settings.enrich_threads, 3);
+        assert!(settings.enrich.excluded.contains([192, 0, 2, 7].into()));
+        assert!(!settings.enrich.excluded.contains([198, 51, 100, 7].into()));
         assert_eq!(settings.enrich.geoip_file, Some("/data/city.mmdb".into()));
     }
 
     #[test]
     fn every_mistake_is_told() {
-        let errors = read(&[("worker.ip", "all"), ("worker.batch_max", "0"), ("geoip.poll", "often")])
-            .expect_err("three mistakes");
+        let errors = read(&[
+            ("worker.ip", "all"),
+            ("worker.batch_max", "0"),
+            ("worker.excluded_addresses", "192.0.2.0/24, the office"),
+            ("geoip.poll", "often"),
+        ])
+        .expect_err("four mistakes");
         let keys: Vec<&str> = errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
-        for key in ["worker.ip", "worker.batch_max", "geoip.poll"] {
+        for key in ["worker.ip", "worker.batch_max", "worker.excluded_addresses", "geoip.poll"] {
             assert!(keys.contains(&key), "{errors}");
         }
         let errors =

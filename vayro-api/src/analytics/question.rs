@@ -307,7 +307,11 @@ impl IntoParams for Parameters {
                 "limit",
                 format!("Rows of each breakdown, 1 to {BREAKDOWN_ROWS_MAX}, {ROWS_DEFAULT} if left out"),
             ),
-            ("classes", "Classes of clicks: `counted` (default), `head`, `prefetch`, `bot`".to_owned()),
+            (
+                "classes",
+                "Classes of clicks: `counted` (default), `head`, `prefetch`, `bot`, `repeat`, `excluded`"
+                    .to_owned(),
+            ),
             ("include", "`bots` adds the clicks of robots".to_owned()),
         ];
         let filters = Dimension::ALL.map(|dimension| {

@@ -28,6 +28,7 @@ async fn put_aside(app: &TestApp, letters: &[(LinkId, DeadReason)]) {
             id: ClickId::from_parts(app.clock.now(), [u8::try_from(index).expect("small"); 10]),
             link_id: *link_id,
             workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(9)),
+            domain: "".into(),
             ip: None,
             user_agent: "".into(),
             referer: "".into(),

@@ -43,6 +43,7 @@ fn click(link_id: LinkId, workspace_id: WorkspaceId) -> Click {
         id: ClickId::from_parts(clock::now(), [7; 10]),
         link_id,
         workspace_id,
+        domain: "".into(),
         ip: None,
         user_agent: "Mozilla/5.0".into(),
         referer: "".into(),

@@ -95,7 +95,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DemoArgs) -> Result<(), C
     let clicks = links.iter().map(|link| link.clicks).sum::<i64>() - before;
     let outcome = Outcome { links, visits: sent, failed, clicks };
     ui.show(&outcome, table)?;
-    let robots = "the rest are robots, previews and prefetches, which are kept apart";
+    let robots = "the rest are robots, previews, prefetches and repeats, which are kept apart";
     ui.note(&format!("Sent {}; {} counted, {robots}", text::plural(sent, "visit"), text::number(clicks)));
     ui.suggest("vayro stats --all");
     if let Some(link) = outcome.links.first() {

@@ -23,7 +23,7 @@ const ROWS_DEFAULT: u16 = 20;
 /// Show who clicked, when, and from where
 ///
 /// Without `--by` it shows totals, clicks over time and the top values of the main breakdowns. Robots,
-/// previews and prefetches are counted apart.
+/// previews, prefetches, repeats within moments and excluded addresses are counted apart.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Short code, short address or id
@@ -34,10 +34,9 @@ pub struct StatsArgs {
     #[arg(long, conflicts_with = "link")]
     all: bool,
 
-    /// Break down by country, region, city, device, browser, os, language, referrer, link, trigger,
-    /// `utm_source`, `utm_medium`, `utm_campaign`,
-    /// `utm_term` or `utm_content`; or over time by hour, day, week or
-    /// month
+    /// Break down by country, region, city, device, browser, os, language, referrer, link, domain,
+    /// trigger, `utm_source`, `utm_medium`, `utm_campaign`, `utm_term` or `utm_content`; or over time by
+    /// hour, day, week or month
     #[arg(long, value_name = "WHAT", value_parser = parse_by)]
     by: Option<By>,
 

@@ -171,9 +171,14 @@ pub async fn the_span_includes_its_start_and_not_its_end(stores: &Stores) {
 pub async fn only_asked_for_classes_count(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let mut rows = Vec::new();
-    for (class, n) in
-        [(ClickClass::Counted, 4), (ClickClass::Head, 3), (ClickClass::Prefetch, 2), (ClickClass::Bot, 1)]
-    {
+    for (class, n) in [
+        (ClickClass::Counted, 4),
+        (ClickClass::Head, 3),
+        (ClickClass::Prefetch, 2),
+        (ClickClass::Bot, 1),
+        (ClickClass::Repeat, 5),
+        (ClickClass::Excluded, 6),
+    ] {
         rows.extend((0..n).map(|n| ClickRow { class, ..click(&link, at(n)) }));
     }
     write(stores, &rows).await;
@@ -182,7 +187,9 @@ pub async fn only_asked_for_classes_count(stores: &Stores) {
         (vec![ClickClass::Counted], 4),
         (vec![ClickClass::Bot, ClickClass::Head], 4),
         (vec![ClickClass::Prefetch], 2),
-        (ClickClass::ALL.to_vec(), 10),
+        (vec![ClickClass::Repeat], 5),
+        (vec![ClickClass::Excluded, ClickClass::Repeat], 11),
+        (ClickClass::ALL.to_vec(), 21),
     ] {
         let scope = ClickScope { classes: classes.clone(), ..scope(&owner) };
         assert_eq!(totals(stores, &scope).await.clicks, expected, "{classes:?}");
@@ -282,6 +289,7 @@ pub async fn days_of_a_zone_are_counted_as_that_zone_has_them(stores: &Stores) {
 pub async fn every_dimension_breaks_down(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let row_of = |prefix: &str, country: &str, device: &str, trigger: &str, visitor: i64| ClickRow {
+        domain: format!("go.{prefix}.example"),
         country_code: country.to_owned(),
         region: format!("{prefix} region"),
         city: format!("{prefix} city"),
@@ -312,6 +320,7 @@ pub async fn every_dimension_breaks_down(stores: &Stores) {
             Dimension::Device => ("mobile".to_owned(), "tablet".to_owned()),
             Dimension::Trigger => ("link".to_owned(), "qr".to_owned()),
             Dimension::Language => ("a-lang".to_owned(), "b-lang".to_owned()),
+            Dimension::Domain => ("go.a.example".to_owned(), "go.b.example".to_owned()),
             Dimension::Referrer => ("a.example".to_owned(), "b.example".to_owned()),
             Dimension::Link => {
                 let found = breakdown(stores, &scope(&owner), dimension, 10).await;

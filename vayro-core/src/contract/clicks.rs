@@ -163,7 +163,7 @@ pub async fn the_first_row_of_an_id_stays(stores: &Stores) {
     assert_eq!(counters(stores, &other).await, (0, None));
 }
 
-/// Robots, HEAD requests and prefetches are kept, and are not the headline.
+/// Robots, HEAD requests, prefetches, repeats and excluded addresses are kept, and are not the headline.
 pub async fn only_counted_clicks_raise_the_counter(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let rows: Vec<_> = ClickClass::ALL
@@ -171,9 +171,9 @@ pub async fn only_counted_clicks_raise_the_counter(stores: &Stores) {
         .zip(1..)
         .map(|(class, seconds)| ClickRow { class, ..click(&link, at(seconds)) })
         .collect();
-    assert_eq!(write(stores, &rows).await, outcome(4, 0));
+    assert_eq!(write(stores, &rows).await, outcome(6, 0));
     assert_eq!(counters(stores, &link).await, (1, Some(at(1))));
-    assert_eq!(stored(stores, &owner).await.clicks, 4);
+    assert_eq!(stored(stores, &owner).await.clicks, 6);
     let other = stores.link(&owner, "other").await;
     let bot = ClickRow { class: ClickClass::Bot, bot: "Googlebot".to_owned(), ..click(&other, at(5)) };
     write(stores, &[bot]).await;
@@ -286,8 +286,10 @@ pub async fn a_time_that_is_not_the_ids_is_rejected(stores: &Stores) {
 type Text = (&'static str, usize, fn(&mut ClickRow) -> &mut String);
 
 /// Each text of a row.
-const TEXTS: [Text; 17] = [
+const TEXTS: [Text; 19] = [
+    ("domain", 253, |row| &mut row.domain),
     ("bot", 100, |row| &mut row.bot),
+    ("user_agent", usize::MAX, |row| &mut row.user_agent),
     ("country_code", 2, |row| &mut row.country_code),
     ("region", 100, |row| &mut row.region),
     ("city", 100, |row| &mut row.city),

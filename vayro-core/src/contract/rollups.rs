@@ -69,8 +69,9 @@ fn some_clicks(rng: &mut StdRng, links: &[Link], count: usize) -> Vec<ClickRow> 
         let micros = rng.random_range(-2 * DAY * 1_000_000..2 * DAY * 1_000_000);
         let when = Timestamp::from_micros(at(0).as_micros() + micros).expect("in range");
         ClickRow {
-            class: ClickClass::ALL[rng.random_range(0..6_usize).min(3)],
+            class: ClickClass::ALL[rng.random_range(0..9_usize) % ClickClass::ALL.len()],
             country_code: pick(rng, &["", "DE", "FR", "NP"]).to_owned(),
+            domain: pick(rng, &["", "go.example", "vay.ro"]).to_owned(),
             browser: pick(rng, &["", "Firefox", "Chrome"]).to_owned(),
             referer_host: pick(rng, &["", "", "news.example"]).to_owned(),
             visitor_id: rng.random_bool(0.9).then(|| rng.random_range(0..20)),
@@ -92,7 +93,9 @@ async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Times
     assert_eq!(clicks(&found), clicks(&series), "{scope:?} {edges:?}");
     let overview = rolled_up.overview(scope, edges).await.expect("the database answers");
     assert_eq!(overview, (totals, found), "{scope:?} {edges:?}");
-    for dimension in [Dimension::Country, Dimension::Browser, Dimension::Referrer, Dimension::Link] {
+    for dimension in
+        [Dimension::Country, Dimension::Browser, Dimension::Referrer, Dimension::Link, Dimension::Domain]
+    {
         let expected = rows.breakdown(scope, dimension, 2).await.expect("the database answers");
         let found = rolled_up.breakdown(scope, dimension, 2).await.expect("the database answers");
         assert_eq!(found, expected, "{dimension:?} of {scope:?}");

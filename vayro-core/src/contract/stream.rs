@@ -103,6 +103,7 @@ fn click(n: u8) -> Click {
         id: ClickId::from_parts(at, [n; 10]),
         link_id: LinkId::from_uuid(uuid::Uuid::from_u128(u128::from(n) + 100)),
         workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(1)),
+        domain: "go.example".into(),
         ip: Some(IpAddr::from([192, 0, 2, n])),
         user_agent: format!("Mozilla/5.0 ({n})").into(),
         referer: "https://t.co/".into(),
@@ -210,6 +211,7 @@ pub async fn odd_clicks_survive_the_stream(fixture: &dyn StreamFixture) {
         ..click(1)
     };
     let bare = Click {
+        domain: "".into(),
         ip: None,
         user_agent: "".into(),
         referer: "".into(),

@@ -114,6 +114,8 @@ pub(super) const fn class_number(class: ClickClass) -> u8 {
         ClickClass::Head => 1,
         ClickClass::Prefetch => 2,
         ClickClass::Bot => 3,
+        ClickClass::Repeat => 4,
+        ClickClass::Excluded => 5,
     }
 }
 
@@ -146,6 +148,16 @@ mod tests {
                 while reader.bytes().is_ok() && !reader.is_empty() {}
             }
         }
+    }
+
+    // Stored columns hold these numbers.
+    #[test]
+    fn the_numbers_of_classes_never_change() {
+        let numbers = ClickClass::ALL.map(|class| (class.as_str(), class_number(class)));
+        let expected =
+            [("counted", 0), ("head", 1), ("prefetch", 2), ("bot", 3), ("repeat", 4), ("excluded", 5)];
+        assert_eq!(numbers, expected);
+        assert!(matches!(Reader(&[6]).class(), Err(ColumnError::Damaged)));
     }
 
     #[test]

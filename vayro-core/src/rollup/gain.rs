@@ -91,6 +91,7 @@ fn value(row: &ClickRow, dimension: Dimension) -> &[u8] {
         Dimension::Language => row.language.as_bytes(),
         Dimension::Referrer => row.referer_host.as_bytes(),
         Dimension::Link => row.link_id.as_bytes(),
+        Dimension::Domain => row.domain.as_bytes(),
         Dimension::Trigger => row.trigger.as_bytes(),
         Dimension::UtmSource => row.utm_source.as_bytes(),
         Dimension::UtmMedium => row.utm_medium.as_bytes(),

@@ -170,6 +170,7 @@ mod tests {
             id: ClickId::from_parts(at(day), [1; 10]),
             link_id: LinkId::from_uuid(uuid::Uuid::nil()),
             workspace_id: WorkspaceId::from_uuid(uuid::Uuid::nil()),
+            domain: "".into(),
             ip: None,
             user_agent: "".into(),
             referer: "".into(),

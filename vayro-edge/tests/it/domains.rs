@@ -31,6 +31,23 @@ async fn the_same_code_leads_elsewhere_on_another_domain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_click_says_which_domain_it_came_through() {
+    let world = World::new();
+    world.hosts.lock().push(host("go.example.com"));
+    let edge = TestEdge::start_with(world, |settings| settings.default_hosts = vec![host("vay.ro")]).await;
+    edge.world.put("launch", |_| {});
+    edge.world.put_on(Some("go.example.com"), "launch", |_| {});
+    for host in ["GO.example.com:8080", "vay.ro", "else.example", "default.example"] {
+        assert_eq!(ask(&edge, host, "/launch").await.status(), 302);
+    }
+    let world = edge.stop().await;
+    let mut domains: Vec<_> = world.clicks().iter().map(|click| click.domain.to_string()).collect();
+    domains.sort_unstable();
+    // Further and unknown hosts are the default domain.
+    assert_eq!(domains, ["default.example", "default.example", "default.example", "go.example.com"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_domain_is_known_once_it_is_told() {
     let edge = TestEdge::start().await;
     edge.world.put_on(Some("new.example"), "launch", |_| {});

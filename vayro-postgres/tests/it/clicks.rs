@@ -40,8 +40,10 @@ fn outcome(inserted: u64, duplicates: u64) -> WriteOutcome {
 /// Rows in which every column is empty, full, multi-byte or extreme somewhere.
 fn colorful_rows(link: &Link) -> Vec<ClickRow> {
     let full = |seconds: i64, text: &str| ClickRow {
+        domain: format!("go.{text}.example"),
         class: ClickClass::Bot,
         bot: format!("{text} bot"),
+        user_agent: format!("{text}/5.0 (\t\\N)"),
         country_code: "DE".to_owned(),
         region: format!("{text} region"),
         city: format!("{text} city"),
@@ -79,9 +81,9 @@ fn expected_fields(row: &ClickRow) -> Vec<Option<Vec<u8>>> {
         Some(row.class.as_str().as_bytes().to_vec()),
     ];
     fields.extend(
-        [&row.bot, &row.country_code, &row.region, &row.city, &row.device_type, &row.browser, &row.os]
-            .map(text),
+        [&row.domain, &row.bot, &row.user_agent, &row.country_code, &row.region, &row.city].map(text),
     );
+    fields.extend([&row.device_type, &row.browser, &row.os].map(text));
     fields.extend([&row.language, &row.referer, &row.referer_host, &row.ip_address, &row.trigger].map(text));
     fields.extend(
         [&row.utm_source, &row.utm_medium, &row.utm_campaign, &row.utm_term, &row.utm_content].map(text),

@@ -66,6 +66,7 @@ pub(crate) fn click(n: u64) -> Click {
         id: ClickId::from_parts(Timestamp::from_millis(1_790_000_000_000).expect("in range"), random),
         link_id: LinkId::from_uuid(uuid::Uuid::from_u128(3)),
         workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(2)),
+        domain: "go.example".into(),
         ip: Some(IpAddr::from([192, 0, 2, 7])),
         user_agent: "Mozilla/5.0".into(),
         referer: "https://t.co/".into(),

@@ -33,6 +33,7 @@ pub(crate) fn click(n: u64) -> Click {
         id: ClickId::from_parts(at, random),
         link_id: LinkId::from_uuid(uuid::Uuid::from_u128(7)),
         workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(8)),
+        domain: "".into(),
         ip: None,
         user_agent: format!("click {n}").into(),
         referer: "".into(),

@@ -66,6 +66,7 @@ impl Clicks {
             id: ClickId::from_parts(at, rng.random()),
             link_id: self.links[link.min(self.links.len() - 1)],
             workspace_id: self.workspace_id,
+            domain: "go.example.com".into(),
             ip: Some(Ipv4Addr::from(rng.random_range(0x0100_0000_u32..0xDF00_0000)).into()),
             user_agent: self.agents[self.shares.sample(rng)].as_str().into(),
             referer: format!("https://news-{referrer}.example.com/2026/11/an-article").into(),

@@ -19,6 +19,9 @@ const VISITORS: u32 = 50_000;
 /// Exponent of every popularity.
 const ZIPF_EXPONENT: f64 = 1.0;
 
+/// As long as most are.
+const USER_AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/145.0.0.0 Safari/537.36";
 const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
 const BROWSERS: [&str; 8] =
     ["Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera", "Brave", "UC Browser"];
@@ -84,8 +87,10 @@ impl Rows {
             timestamp,
             link_id: self.links[link as usize],
             workspace_id: self.workspace_id,
+            domain: "go.example.com".to_owned(),
             class,
             bot: bot.to_owned(),
+            user_agent: USER_AGENT.to_owned(),
             country_code: country(city % COUNTRIES),
             region: format!("Region {}", city % REGIONS),
             city: format!("City {city}"),

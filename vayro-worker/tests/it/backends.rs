@@ -109,6 +109,7 @@ impl Bench {
             id: ClickId::from_parts(at, random),
             link_id: self.link,
             workspace_id: self.workspace,
+            domain: "go.example".into(),
             ip: Some(IpAddr::from([192, 0, 2, u8::try_from(n % 100).expect("small")])),
             user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0".into(),
             referer: "https://www.example.com/page".into(),

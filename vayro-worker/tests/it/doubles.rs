@@ -608,6 +608,7 @@ pub(crate) fn click_at(n: u32, at: Timestamp) -> Click {
         id: ClickId::from_parts(at, random),
         link_id: LinkId::from_uuid(uuid::Uuid::from_u128(1)),
         workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(2)),
+        domain: "go.example".into(),
         ip: Some([192, 0, 2, 7].into()),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0".into(),
         referer: "https://www.example.com/page".into(),

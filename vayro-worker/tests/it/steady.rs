@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vayro_core::click::{ClickClass, ClickMethod};
 use vayro_core::stream::DeadReason;
+use vayro_worker::enrich::Network;
 
 use super::doubles::{Event, Scene, click, clicks, ids, until};
 
@@ -83,8 +84,10 @@ async fn a_trickle_of_clicks_shares_transactions() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_carry_what_was_found_out() {
-    let scene = Scene::new();
-    let mut all = clicks(5);
+    let mut scene = Scene::new();
+    scene.settings.enrich.excluded =
+        ["203.0.113.77".parse::<Network>().expect("an address")].into_iter().collect();
+    let mut all = clicks(7);
     all[1].method = ClickMethod::Head;
     all[1].is_prefetch = true;
     all[2].is_prefetch = true;
@@ -92,6 +95,11 @@ async fn rows_carry_what_was_found_out() {
     all[3].user_agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".into();
     all[4].query = "utm_source=mail&qr=1".into();
     all[4].ip = None;
+    // Every other thing about them does not matter.
+    all[5].ip = Some([203, 0, 113, 77].into());
+    all[5].user_agent = "Googlebot/2.1".into();
+    all[5].method = ClickMethod::Head;
+    all[6].ip = Some([203, 0, 113, 78].into());
     scene.stream.append(&all);
     let worker = scene.start().await;
     scene.until_settled().await;
@@ -101,7 +109,15 @@ async fn rows_carry_what_was_found_out() {
     let classes: Vec<_> = all.iter().map(|click| rows[&click.id].class).collect();
     assert_eq!(
         classes,
-        [ClickClass::Counted, ClickClass::Head, ClickClass::Prefetch, ClickClass::Bot, ClickClass::Counted]
+        [
+            ClickClass::Counted,
+            ClickClass::Head,
+            ClickClass::Prefetch,
+            ClickClass::Bot,
+            ClickClass::Counted,
+            ClickClass::Excluded,
+            ClickClass::Counted,
+        ]
     );
     assert_eq!([&*rows[&all[2].id].bot, &*rows[&all[3].id].bot], ["Googlebot", "Googlebot"]);
     let row = &rows[&all[0].id];
@@ -109,6 +125,7 @@ async fn rows_carry_what_was_found_out() {
     assert_eq!((&*row.browser, &*row.os, &*row.device_type), ("Firefox", "Linux", "desktop"));
     assert_eq!((&*row.referer_host, &*row.referer), ("example.com", "https://www.example.com/page"));
     assert_eq!((&*row.language, &*row.ip_address, &*row.trigger), ("de-CH", "192.0.2.0", "link"));
+    assert_eq!((&*row.domain, &*row.user_agent), ("go.example", &*all[0].user_agent));
     assert!(row.visitor_id.is_some());
     let row = &rows[&all[4].id];
     assert_eq!((&*row.utm_source, &*row.trigger, &*row.ip_address), ("mail", "qr", ""));

@@ -79,9 +79,9 @@ fn totals(ui: &Ui, analytics: &Analytics, left_out: Option<Count>) -> String {
     if let Some(left_out) = left_out.filter(|count| count.clicks > 0) {
         let count = text::number(left_out.clicks);
         let said = if analytics.classes.iter().any(|class| class == ClickClass::Bot.as_str()) {
-            format!("{count} previews and prefetches")
+            format!("{count}: previews, prefetches, repeats, excluded")
         } else {
-            format!("{count} of robots, previews and prefetches; `--bots` counts robots too")
+            format!("{count}: robots, previews, prefetches, repeats, excluded; see `--bots`")
         };
         rows.push(("Left out", Value::Toned(said, Tone::Dim)));
     }
@@ -229,6 +229,7 @@ const fn title(dimension: Dimension) -> &'static str {
         Dimension::Language => "LANGUAGE",
         Dimension::Referrer => "REFERRER",
         Dimension::Link => "LINK",
+        Dimension::Domain => "DOMAIN",
         Dimension::Trigger => "TRIGGER",
         Dimension::UtmSource => "UTM SOURCE",
         Dimension::UtmMedium => "UTM MEDIUM",
