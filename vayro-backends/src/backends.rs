@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore, LinkLookup,
-    LinkPublisher, LinkStore, Outbox, RateLimiter, RollupStore, SessionStore, StoreError, UserStore,
-    WorkspaceStore,
+    AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore,
+    DomainStore, EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore,
+    LinkLookup, LinkPublisher, LinkStore, Outbox, RateLimiter, RecentVisits, RollupStore, SessionStore,
+    StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -61,6 +61,8 @@ pub struct Backends {
     pub sink: Arc<dyn ClickSink>,
     /// Hands out clicks.
     pub stream: Arc<dyn ClickStream>,
+    /// Which visits were counted a moment ago.
+    pub visits: Arc<dyn RecentVisits>,
     /// Dead letters.
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Reports of edges.

@@ -11,7 +11,7 @@ use vayro_core::rollup::RolledUpAnalytics;
 use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
-    RedisPublisher, RedisRateLimiter,
+    RedisPublisher, RedisRateLimiter, RedisRecentVisits,
 };
 use vayro_spool::{DiskLedger, EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolOptions};
 use vayro_sqlite::{SqliteOptions, SqliteStores};
@@ -22,7 +22,7 @@ use crate::config::{BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig
 use crate::drainer::Drainer;
 use crate::guard::GuardedLookup;
 use crate::identity::process_name;
-use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports, NoLedgerFile};
+use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports, LocalVisits, NoLedgerFile};
 use crate::set::Set;
 
 /// The embedded database in the data directory.
@@ -155,6 +155,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         publisher: Arc::new(RedisPublisher::new(&redis)),
         sink,
         stream: Arc::new(RedisClickStream::new(&redis, &*name)),
+        visits: Arc::new(RedisRecentVisits::new(&redis)),
         dead_letters: Arc::new(RedisDeadLetters::new(&redis)),
         reports: Arc::new(RedisEdgeReports::new(&redis)),
         ledger_file,
@@ -252,6 +253,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         publisher: broadcast.clone(),
         sink: Arc::new(ClosedClicks),
         stream: Arc::new(ClosedClicks),
+        visits: Arc::new(LocalVisits::default()),
         dead_letters: Arc::new(ClosedClicks),
         reports: Arc::new(LocalReports::default()),
         ledger_file,

@@ -31,3 +31,4 @@ pub mod short_code;
 pub mod stream;
 pub mod target;
 pub mod timestamp;
+pub mod visits;

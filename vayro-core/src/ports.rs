@@ -10,6 +10,7 @@ mod idempotency;
 mod ledger;
 mod links;
 mod messages;
+mod visits;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
 pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
@@ -21,6 +22,7 @@ pub use idempotency::IdempotencyStore;
 pub use ledger::{LedgerError, LedgerFile, LedgerStore};
 pub use links::{LinkLookup, LinkPublisher, LinkStore, Outbox, PublishError};
 pub use messages::{EdgeReports, InvalidationFeed, RateDecision, RateLimiter};
+pub use visits::RecentVisits;
 
 /// The cause of a failure, kept for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -64,6 +64,13 @@ impl Lane {
         let (mut connection, generation) = self.connection().await?;
         let result = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         self.judge(generation, &result);
+        if let Ok(replies) = &result {
+            let refused = replies.iter().find_map(|reply| match reply {
+                Value::ServerError(error) if error.code() == READ_ONLY => Some(error.clone()),
+                _ => None,
+            });
+            self.judge(generation, &refused.map_or(Ok(()), |error| Err(error.into())));
+        }
         result
     }
 
@@ -135,7 +142,10 @@ impl Shared {
     }
 }
 
+/// What a server says that another took the place of.
+const READ_ONLY: &str = "READONLY";
+
 /// Tells whether the server is read-only because another took its place; dialing again finds that one.
 pub(crate) fn is_demoted(error: &RedisError) -> bool {
-    error.code() == Some("READONLY")
+    error.code() == Some(READ_ONLY)
 }

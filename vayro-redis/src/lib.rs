@@ -1,5 +1,5 @@
 //! What Vayro keeps in Redis: the shared link cache, the click stream with its dead letters,
-//! invalidations, edge reports and rate limits.
+//! invalidations, edge reports, rate limits and marks of recent visits.
 //!
 //! Nothing here is a source of truth: links live in the database, and clicks only pass through. Start
 //! reading at [`names`] for the schema and [`client`] for connections; the scripts in `src/lua` hold
@@ -23,6 +23,7 @@ mod scripts;
 mod sink;
 mod stream;
 mod units;
+mod visits;
 mod wire;
 
 pub use client::{ConnectError, RedisClient, ServerFacts};
@@ -35,3 +36,4 @@ pub use publisher::RedisPublisher;
 pub use reports::RedisEdgeReports;
 pub use sink::RedisClickSink;
 pub use stream::RedisClickStream;
+pub use visits::RedisRecentVisits;

@@ -2,6 +2,7 @@
 //! them with `redis-cli`, and processes of different versions share them.
 
 use vayro_core::link::LinkKey;
+use vayro_core::visits::VisitClaim;
 
 /// How long a link stays in the shared cache after it was last used.
 pub const LINK_TTL_SECONDS: u64 = 24 * 60 * 60;
@@ -55,6 +56,11 @@ pub fn floor(link_key: &str) -> String {
 /// Returns the key of a rate limit's window.
 pub fn limit(key: &str) -> String {
     format!("vayro:limit:{key}")
+}
+
+/// Returns the key of the marks of a visitor on a link.
+pub fn visit(visit: &VisitClaim) -> String {
+    format!("vayro:visit:{}:{:016x}", visit.link_id, visit.visitor_id.cast_unsigned())
 }
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ script!(
     "hit.lua"
 );
 script!(
+    /// Judges a visit that meets a mark.
+    CLAIM_VISIT,
+    "claim_visit.lua"
+);
+script!(
     /// Makes the group of the workers.
     CREATE_GROUP,
     "create_group.lua"
@@ -62,3 +67,6 @@ script!(
     FORGET_IDLE,
     "forget_idle.lua"
 );
+
+/// The text of [`CLAIM_VISIT`], for pipelines.
+pub(crate) const CLAIM_VISIT_TEXT: &str = include_str!("lua/claim_visit.lua");

@@ -14,3 +14,5 @@ mod feed;
 mod stream;
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/visits.rs"]
+mod visits;

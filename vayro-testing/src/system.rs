@@ -19,6 +19,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// The account of a clustered system.
 const EMAIL: &str = "owner@example.com";
 const PASSWORD: &str = "correct horse battery staple";
+/// One client sends all visits of a test, and each of them is to count.
+const EVERY_VISIT_COUNTS: (&str, &str) = ("VAYRO_WORKER__REPEAT_WINDOW", "0s");
 
 /// The role a process of a clustered system plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,8 @@ impl System {
         Self::up_with(arguments, &[]).await
     }
 
-    /// Starts everything in one process with further arguments for `vayro up` and further settings.
+    /// Starts everything in one process with further arguments for `vayro up` and further settings. There are
+    /// no repeats unless a setting says otherwise.
     ///
     /// # Panics
     ///
@@ -92,7 +95,8 @@ impl System {
     pub async fn up_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let mut system = Self::new(dir, settings.iter().map(owned).collect());
+        let settings = [EVERY_VISIT_COUNTS].iter().chain(settings);
+        let mut system = Self::new(dir, settings.map(owned).collect());
         system.start_up(arguments).await;
         system
     }
@@ -150,7 +154,7 @@ impl System {
     }
 
     /// Starts one process per role on the clustered set with further settings, such as
-    /// `("VAYRO_WORKER__BATCH_MAX", "10")`.
+    /// `("VAYRO_WORKER__BATCH_MAX", "10")`. There are no repeats unless one says otherwise.
     ///
     /// # Panics
     ///
@@ -171,6 +175,7 @@ impl System {
             ("VAYRO_WORKER__ADMIN", format!("127.0.0.1:{}", port::free())),
             ("VAYRO_BACKEND__DATA_DIR", dir.path().join("data").display().to_string()),
             ("VAYRO_LOG__LEVEL", std::env::var("VAYRO_LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned())),
+            (EVERY_VISIT_COUNTS.0, EVERY_VISIT_COUNTS.1.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

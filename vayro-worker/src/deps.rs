@@ -6,7 +6,9 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
-use vayro_core::ports::{ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupStore, SessionStore};
+use vayro_core::ports::{
+    ClickStore, ClickStream, IdempotencyStore, LinkStore, RecentVisits, RollupStore, SessionStore,
+};
 use vayro_core::timestamp::Timestamp;
 
 /// Tells the time.
@@ -20,6 +22,8 @@ pub type SharedRng = Arc<Mutex<dyn RngCore + Send>>;
 pub struct WorkerDeps {
     /// Where clicks come from. One value is one consumer, so no two workers share it.
     pub stream: Arc<dyn ClickStream>,
+    /// Which visits were counted a moment ago, shared by all workers.
+    pub visits: Arc<dyn RecentVisits>,
     /// Where rows go.
     pub clicks: Arc<dyn ClickStore>,
     /// What the rows add up to.
@@ -41,6 +45,7 @@ impl WorkerDeps {
     pub fn new(backends: &Backends) -> Self {
         Self {
             stream: Arc::clone(&backends.stream),
+            visits: Arc::clone(&backends.visits),
             clicks: Arc::clone(&backends.click_rows),
             rollups: Arc::clone(&backends.rollups),
             links: Arc::clone(&backends.links),

@@ -1,6 +1,6 @@
 //! Clicks out of the stream and into the database, each exactly once.
 //!
-//! The reader takes batches and hands each to a task of its own: decode, enrich, write, settle. The next
+//! The reader takes batches and hands each to a task of its own: decode, enrich, tell repeats, write, settle. The next
 //! batch is read and enriched while the last one is written. A batch is settled only after its rows are
 //! committed, and rows are told by their ids, so a worker may die at any point: what was not settled
 //! comes back, and what was written is not written again.
@@ -14,6 +14,7 @@ mod in_flight;
 mod prepare;
 mod reader;
 mod reclaim;
+mod repeats;
 mod salts;
 mod settle;
 mod write;
@@ -86,7 +87,8 @@ impl Pipeline {
     /// Works on one batch until all of it is settled.
     pub(crate) async fn process(&self, deliveries: Vec<Delivery>, stop: &mut Stop) -> Result<(), Abandoned> {
         let ids = deliveries.iter().map(|delivery| delivery.id.clone()).collect();
-        let prepared = self.prepare(deliveries, stop).await?;
+        let mut prepared = self.prepare(deliveries, stop).await?;
+        self.tell_repeats(&mut prepared.rows, stop).await?;
         let mut dead = prepared.dead;
         dead.extend(self.store(prepared.rows, prepared.deliveries, stop).await?);
         self.settle(ids, dead, stop).await

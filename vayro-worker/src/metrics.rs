@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     dead_letters: IntCounterVec,
     pub(crate) lag_seconds: Histogram,
     pub(crate) enrich_seconds: Histogram,
+    pub(crate) repeats_seconds: Histogram,
     pub(crate) write_seconds: Histogram,
     pub(crate) database_retries: IntCounter,
     pub(crate) stream_retries: IntCounter,
@@ -64,6 +65,12 @@ impl Metrics {
                 &LAG_SECONDS,
             ),
             enrich_seconds: histogram(&r, "enrich_seconds", "Time to enrich one batch", &SECONDS),
+            repeats_seconds: histogram(
+                &r,
+                "repeats_seconds",
+                "Time to ask which visits of one batch are repeats, failed calls included",
+                &SECONDS,
+            ),
             write_seconds: histogram(
                 &r,
                 "write_seconds",

@@ -14,6 +14,8 @@ use crate::enrich::{AddressPolicy, EXCLUDED_ADDRESSES_MAX, EnrichConfig, Network
 const BATCH_MAX: usize = 10_000;
 /// Most batches in memory.
 const IN_FLIGHT_MAX: usize = 256;
+/// Longest window of repeats; marks are kept in memory for so long.
+const REPEAT_WINDOW_MAX: Duration = Duration::from_hours(24);
 /// Most threads and connections.
 const PARALLEL_MAX: usize = 64;
 /// Most entries of a cache.
@@ -41,6 +43,7 @@ struct WorkerSection {
     salt_retention: Span,
     ip: AddressPolicy,
     excluded_addresses: Vec<Network>,
+    repeat_window: Span,
     user_agents_max: usize,
     #[serde(default)]
     user_agent_rules: Option<PathBuf>,
@@ -91,6 +94,9 @@ pub struct WorkerSettings {
     pub restore_window: Duration,
     /// How long the salt of visitors' pseudonyms is kept.
     pub salt_retention: Duration,
+    /// How long after a counted visit another one of the same visitor to the same link is a repeat; zero if
+    /// never.
+    pub repeat_window: Duration,
     /// How often the GeoIP file is looked at.
     pub geoip_poll: Duration,
     /// How clicks are enriched.
@@ -125,6 +131,7 @@ impl WorkerSettings {
             worker.excluded_addresses.len() <= EXCLUDED_ADDRESSES_MAX,
             "must be at most 10000 networks",
         );
+        check("worker.repeat_window", worker.repeat_window.get() <= REPEAT_WINDOW_MAX, "must be at most 24h");
         check("worker.linger", worker.linger.get() <= Duration::from_secs(10), "must be at most 10s");
         check("worker.reclaim_idle", is_long(worker.reclaim_idle), "must be at least 100ms");
         check("worker.reclaim_every", is_long(worker.reclaim_every), "must be at least 100ms");
@@ -160,6 +167,7 @@ impl WorkerSettings {
             housekeeping_every: worker.housekeeping_every.get(),
             restore_window: worker.restore_window.get(),
             salt_retention: worker.salt_retention.get(),
+            repeat_window: worker.repeat_window.get(),
             geoip_poll: geoip.poll.get(),
             enrich: EnrichConfig {
                 ip: worker.ip,
@@ -186,6 +194,8 @@ impl Default for WorkerSettings {
 
 #[cfg(test)]
 mod tests {
+    use vayro_core::visits::MARK_SLACK;
+
     use super::*;
 
     fn read(flags: &[(&str, &str)]) -> Result<WorkerSettings, ConfigErrors> {
@@ -206,6 +216,9 @@ mod tests {
         assert_eq!(settings.enrich.geoip_file, None);
         assert_eq!(settings.enrich.bot_rules, None);
         assert_eq!(settings.salt_retention, Duration::from_secs(3 * 86_400));
+        assert_eq!(settings.repeat_window, Duration::from_secs(10));
+        // Clicks of a dead worker meet their own marks.
+        assert!(MARK_SLACK > settings.reclaim_idle + settings.reclaim_every);
         assert!(settings.reclaim_idle >= 3 * settings.batch_wait);
     }
 
@@ -241,7 +254,8 @@ mod tests {
             assert!(keys.contains(&key), "{errors}");
         }
         let errors =
-            read(&[("worker.writers", "0"), ("worker.reclaim_idle", "1ms")]).expect_err("two mistakes");
-        assert_eq!(errors.mistakes().len(), 2, "{errors}");
+            read(&[("worker.writers", "0"), ("worker.reclaim_idle", "1ms"), ("worker.repeat_window", "25h")])
+                .expect_err("three mistakes");
+        assert_eq!(errors.mistakes().len(), 3, "{errors}");
     }
 }

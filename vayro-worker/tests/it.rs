@@ -8,6 +8,7 @@ mod it {
     mod outage;
     mod poison;
     mod process;
+    mod repeats;
     mod schedule;
     mod steady;
     mod stopping;

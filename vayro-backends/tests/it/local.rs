@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use vayro_backends::clock;
-use vayro_backends::local::{LocalBroadcast, LocalLimits, LocalReports};
+use vayro_backends::local::{LocalBroadcast, LocalLimits, LocalReports, LocalVisits};
 use vayro_core::contract::messages::{BoardFixture, InvalidationFixture};
-use vayro_core::ports::{EdgeReports, InvalidationFeed, LinkPublisher, RateLimiter};
+use vayro_core::contract::visits::VisitsFixture;
+use vayro_core::ports::{EdgeReports, InvalidationFeed, LinkPublisher, RateLimiter, RecentVisits};
 use vayro_core::timestamp::Timestamp;
 
 #[derive(Default)]
@@ -41,6 +42,25 @@ impl BoardFixture for Board {
     fn now(&self) -> Timestamp {
         clock::now()
     }
+}
+
+#[derive(Default)]
+struct Visits(Arc<LocalVisits>);
+
+impl VisitsFixture for Visits {
+    fn visits(&self) -> Arc<dyn RecentVisits> {
+        self.0.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}
+
+mod recent_visits {
+    use super::Visits;
+
+    vayro_core::recent_visits_contract!(std::future::ready(Visits::default()));
 }
 
 mod invalidations {

@@ -83,8 +83,12 @@ impl Server {
 
     /// Returns `vayro up` on free ports with further arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command =
-            self.home().with("VAYRO_LOG__LEVEL", "warn").with("VAYRO_GEOIP__POLL", "100ms").command();
+        let mut command = self
+            .home()
+            .with("VAYRO_LOG__LEVEL", "warn")
+            .with("VAYRO_GEOIP__POLL", "100ms")
+            .with("VAYRO_WORKER__REPEAT_WINDOW", "0s")
+            .command();
         command
             .args(["up", "--edge", "127.0.0.1:0", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(arguments);

@@ -15,6 +15,7 @@ pub mod rollups;
 mod rules;
 pub mod stores;
 pub mod stream;
+pub mod visits;
 
 /// Longest time a rule may take; reaching it is a failure.
 pub const RULE_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(1);

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use vayro_core::contract::messages::{BoardFixture, InvalidationFixture};
 use vayro_core::contract::stream::StreamFixture;
+use vayro_core::contract::visits::VisitsFixture;
 use vayro_core::ports::{
     ClickSink, ClickStream, DeadLetterStore, EdgeReports, InvalidationFeed, LinkPublisher, RateLimiter,
+    RecentVisits,
 };
 use vayro_core::timestamp::Timestamp;
 use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisInvalidationFeed,
-    RedisPublisher, RedisRateLimiter,
+    RedisPublisher, RedisRateLimiter, RedisRecentVisits,
 };
 
 use crate::support;
@@ -67,6 +69,16 @@ impl BoardFixture for Fixture {
     }
 }
 
+impl VisitsFixture for Fixture {
+    fn visits(&self) -> Arc<dyn RecentVisits> {
+        Arc::new(RedisRecentVisits::new(&self.0))
+    }
+
+    fn now(&self) -> Timestamp {
+        support::now()
+    }
+}
+
 mod click_stream {
     use super::fixture;
 
@@ -84,4 +96,10 @@ mod board {
     use super::fixture;
 
     vayro_core::board_contract!(fixture());
+}
+
+mod recent_visits {
+    use super::fixture;
+
+    vayro_core::recent_visits_contract!(fixture());
 }

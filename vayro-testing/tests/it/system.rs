@@ -31,3 +31,31 @@ async fn shown(system: &System, link: &Value, clicks: i64) {
     })
     .await;
 }
+
+/// A system on which repeats are told.
+const REPEATS: (&str, &str) = ("VAYRO_WORKER__REPEAT_WINDOW", "1h");
+
+/// Visits a link twice within moments: one click counts, and the command line says where the other one is.
+async fn the_second_of_two_quick_visits_is_a_repeat(system: &System) {
+    system.create_link("twice", "https://example.com/").await;
+    for _ in 0..2 {
+        assert_eq!(system.visit("twice").await.0, 302);
+    }
+    let mut last = Value::Null;
+    wait::until("one click and one repeat", SHOWN_LIMIT, async || {
+        let output = system.vayro(&["stats", "twice", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        last = serde_json::from_slice(&output.stdout).expect("`--json` prints JSON");
+        (last["totals"]["clicks"] == 1 && last["left_out"]["clicks"] == 1).then_some(())
+    })
+    .await;
+    let output = system.vayro(&["stats", "twice"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("left_out\t\t1\t"), "{said}");
+    let (_, analytics) = system.api("GET", "/v1/analytics?classes=repeat&group_by=domain", None).await;
+    assert_eq!(analytics["totals"]["clicks"], 1);
+    assert_eq!(analytics["breakdowns"]["domain"]["rows"][0]["value"], "127.0.0.1");
+    let folder = system.data_dir();
+    let folder = folder.to_str().expect("a plain path");
+    assert_eq!(system.vayro(&["rollup", "verify", "--data-dir", folder]).status.code(), Some(0));
+}

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use vayro_backends::local::LocalVisits;
 use vayro_core::account::{NewSession, Session, User};
 use vayro_core::analytics::{ClickScope, Dimension};
 use vayro_core::change::ChangeContext;
@@ -23,13 +24,14 @@ use vayro_core::ids::{ClickId, DomainId, LinkId, SessionId, UserId, WorkspaceId}
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, IdempotencyStore, LinkStore, RollupCounts, RollupRange, RollupStore,
-    RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
+    ClickStore, ClickStream, IdempotencyStore, LinkStore, RecentVisits, RollupCounts, RollupRange,
+    RollupStore, RollupValues, SessionStore, StoreError, StreamError, Visit, WriteError, WriteOutcome,
 };
 use vayro_core::rollup::RollupCheck;
 use vayro_core::short_code::ShortCode;
 use vayro_core::stream::{DeadReason, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visits::VisitClaim;
 use vayro_worker::{Worker, WorkerDeps, WorkerError, WorkerHandle, WorkerSettings};
 
 /// Longest wait of [`until`], in the test's own time.
@@ -494,9 +496,34 @@ impl IdempotencyStore for FakeAccounts {
     }
 }
 
+/// The real memory of recent visits, which may be away.
+#[derive(Default)]
+pub(crate) struct FakeVisits {
+    memory: LocalVisits,
+    pub(crate) is_down: AtomicBool,
+    pub(crate) calls: AtomicUsize,
+}
+
+#[async_trait]
+impl RecentVisits for FakeVisits {
+    async fn claim(
+        &self,
+        visits: &[VisitClaim],
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StreamError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StreamError("memory of visits is down".into()));
+        }
+        self.memory.claim(visits, window, now).await
+    }
+}
+
 /// Everything around workers; outlives each of them.
 pub(crate) struct Scene {
     pub(crate) stream: Arc<FakeStream>,
+    pub(crate) visits: Arc<FakeVisits>,
     pub(crate) clicks: Arc<FakeClicks>,
     pub(crate) rollups: Arc<FakeRollups>,
     pub(crate) accounts: Arc<FakeAccounts>,
@@ -510,12 +537,15 @@ impl Scene {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         Self {
             stream: Arc::new(FakeStream { events: Arc::clone(&events), ..FakeStream::default() }),
+            visits: Arc::default(),
             clicks: Arc::new(FakeClicks { events: Arc::clone(&events), ..FakeClicks::default() }),
             rollups: Arc::default(),
             accounts: Arc::default(),
             settings: WorkerSettings {
                 admin: None,
                 enrich_threads: 2,
+                // One visitor sends most of the clicks of these tests.
+                repeat_window: Duration::ZERO,
                 batch_max: NonZeroUsize::new(1000).expect("not zero"),
                 ..WorkerSettings::default()
             },
@@ -533,6 +563,7 @@ impl Scene {
         let started = self.started;
         let deps = WorkerDeps {
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
+            visits: Arc::clone(&self.visits) as Arc<dyn RecentVisits>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,

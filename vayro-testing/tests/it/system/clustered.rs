@@ -3,7 +3,7 @@ use sqlx::{Connection as _, Row as _};
 use vayro_testing::system::System;
 use vayro_testing::{postgres, redis, wait};
 
-use super::{SHOWN_LIMIT, id, shown};
+use super::{REPEATS, SHOWN_LIMIT, id, shown, the_second_of_two_quick_visits_is_a_repeat};
 
 async fn ask<T: ::redis::FromRedisValue>(url: &str, command: &[&str]) -> T {
     let client = ::redis::Client::open(url).expect("an address");
@@ -54,6 +54,15 @@ async fn key_stream_and_rows_are_as_the_specification_has_them() {
     assert_eq!(row.get::<String, _>(3), "desktop");
     assert_eq!(row.get::<String, _>(4), "127.0.0.0", "addresses are truncated before they are stored");
     assert_eq!(row.get::<String, _>(5), field("id"));
+}
+
+#[tokio::test]
+async fn a_double_click_counts_once() {
+    let (database, cache) = (postgres::database().await, redis::database().await);
+    let system = System::clustered_with(&database.url, &cache.url, &[REPEATS]).await;
+    the_second_of_two_quick_visits_is_a_repeat(&system).await;
+    let marks: Vec<String> = ask(&cache.url, &["KEYS", "vayro:visit:*"]).await;
+    assert_eq!(marks.len(), 1);
 }
 
 #[tokio::test]

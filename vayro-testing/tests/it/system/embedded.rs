@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use vayro_testing::load::Load;
 use vayro_testing::system::{Role, System};
 
-use super::{id, shown};
+use super::{REPEATS, id, shown, the_second_of_two_quick_visits_is_a_repeat};
 
 #[tokio::test]
 async fn a_link_is_created_visited_and_counted_with_the_command_line_alone() {
@@ -22,6 +22,11 @@ async fn a_link_is_created_visited_and_counted_with_the_command_line_alone() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stats: Value = serde_json::from_slice(&output.stdout).expect("`--json` prints JSON");
     assert_eq!(stats["totals"]["clicks"], 1);
+}
+
+#[tokio::test]
+async fn a_double_click_counts_once() {
+    the_second_of_two_quick_visits_is_a_repeat(&System::up_with(&[], &[REPEATS]).await).await;
 }
 
 #[tokio::test]
