@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore,
+    AmendmentStore, AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore,
     DomainStore, EdgeReports, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore,
     LinkLookup, LinkPublisher, LinkStore, Outbox, RateLimiter, RecentVisits, RollupStore, SessionStore,
     StoreError, UserStore, WorkspaceStore,
@@ -49,6 +49,8 @@ pub struct Backends {
     pub analytics: Arc<dyn AnalyticsStore>,
     /// What clicks add up to.
     pub rollups: Arc<dyn RollupStore>,
+    /// Changes of rows of clicks.
+    pub amendments: Arc<dyn AmendmentStore>,
     /// Rows of clicks.
     pub click_rows: Arc<dyn ClickStore>,
     /// Look-ups straight in the database, for the outbox.

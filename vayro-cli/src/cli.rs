@@ -66,6 +66,10 @@ pub enum Command {
     #[command(subcommand)]
     Rollup(commands::rollup::RollupCommand),
     #[cfg(feature = "server")]
+    Reclassify(commands::reclassify::ReclassifyArgs),
+    #[cfg(feature = "server")]
+    Reenrich(commands::reenrich::ReenrichArgs),
+    #[cfg(feature = "server")]
     Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
@@ -113,6 +117,10 @@ impl Command {
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
             #[cfg(feature = "server")]
             Self::Rollup(command) => command.run(ui, context).await,
+            #[cfg(feature = "server")]
+            Self::Reclassify(args) => commands::reclassify::run(ui, context, &args).await,
+            #[cfg(feature = "server")]
+            Self::Reenrich(args) => commands::reenrich::run(ui, context, &args).await,
             #[cfg(feature = "server")]
             Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]

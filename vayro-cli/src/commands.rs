@@ -1,5 +1,7 @@
 //! One file per command: its arguments, whose doc comments are the help, and its `run`.
 
+#[cfg(feature = "server")]
+mod amend;
 pub mod audit;
 pub mod completions;
 #[cfg(feature = "server")]
@@ -18,6 +20,10 @@ pub mod logout;
 pub mod man;
 #[cfg(feature = "server")]
 pub mod migrate;
+#[cfg(feature = "server")]
+pub mod reclassify;
+#[cfg(feature = "server")]
+pub mod reenrich;
 #[cfg(feature = "server")]
 pub mod rollup;
 pub mod stats;

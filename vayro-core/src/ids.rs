@@ -97,6 +97,10 @@ id_type!(
     /// One try to run a request that carries an idempotency key.
     ClaimId
 );
+id_type!(
+    /// One start of a run over stored clicks.
+    RunId
+);
 
 impl DomainId {
     /// The instance's default domain; its row is made by the first migration.

@@ -17,8 +17,8 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup,
-    LinkStore, Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
+    AmendmentStore, AnalyticsStore, AuditStore, ClickStore, DomainStore, IdempotencyStore, KeyStore,
+    LedgerStore, LinkLookup, LinkStore, Outbox, RollupStore, SessionStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -51,6 +51,8 @@ pub struct Stores {
     pub lookup: Arc<dyn LinkLookup>,
     /// Click rows.
     pub clicks: Arc<dyn ClickStore>,
+    /// Changes of click rows.
+    pub amendments: Arc<dyn AmendmentStore>,
     /// Questions about clicks, answered from the rows.
     pub analytics: Arc<dyn AnalyticsStore>,
     /// What makes that so.
@@ -307,6 +309,7 @@ mod tests {
             ("rollups.rs", include_str!("rollups.rs")),
             ("idempotency.rs", include_str!("idempotency.rs")),
             ("ledger.rs", include_str!("ledger.rs")),
+            ("amendments.rs", include_str!("amendments.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

@@ -39,6 +39,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         outbox: pg.clone(),
         lookup: pg.clone(),
         clicks: pg.clone(),
+        amendments: pg.clone(),
         analytics: pg.clone(),
         idempotency: pg.clone(),
         ledger: pg.clone(),

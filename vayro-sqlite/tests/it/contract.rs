@@ -46,3 +46,6 @@ mod analytics {
 mod idempotency {
     vayro_core::idempotency_store_contract!(crate::fixture::fixture());
 }
+mod amendments {
+    vayro_core::amendment_store_contract!(crate::fixture::fixture());
+}
