@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore, DomainStore,
-    EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile, LedgerStore,
-    LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RecentVisits, RetentionStore,
-    RollupStore, SessionStore, ShareStore, StoreError, UserStore, WorkspaceStore,
+    AmendmentStore, AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore,
+    DomainStore, EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile,
+    LedgerStore, LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RecentVisits,
+    RetentionStore, RollupStore, SessionStore, ShareStore, StoreError, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -54,6 +54,8 @@ pub struct Backends {
     pub shares: Arc<dyn ShareStore>,
     /// What clicks add up to.
     pub rollups: Arc<dyn RollupStore>,
+    /// Changes of rows of clicks.
+    pub amendments: Arc<dyn AmendmentStore>,
     /// Rows of clicks.
     pub click_rows: Arc<dyn ClickStore>,
     /// Look-ups straight in the database, for the outbox.

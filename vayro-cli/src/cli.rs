@@ -75,6 +75,10 @@ pub enum Command {
     #[command(subcommand)]
     Retention(commands::retention::RetentionCommand),
     #[cfg(feature = "server")]
+    Reclassify(commands::reclassify::ReclassifyArgs),
+    #[cfg(feature = "server")]
+    Reenrich(commands::reenrich::ReenrichArgs),
+    #[cfg(feature = "server")]
     Doctor(commands::doctor::DoctorArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
@@ -128,6 +132,10 @@ impl Command {
             Self::Rollup(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Retention(command) => command.run(ui, context).await,
+            #[cfg(feature = "server")]
+            Self::Reclassify(args) => commands::reclassify::run(ui, context, &args).await,
+            #[cfg(feature = "server")]
+            Self::Reenrich(args) => commands::reenrich::run(ui, context, &args).await,
             #[cfg(feature = "server")]
             Self::Doctor(args) => commands::doctor::run(ui, context, args).await,
             #[cfg(feature = "server")]

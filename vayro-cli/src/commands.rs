@@ -1,5 +1,7 @@
 //! One file per command: its arguments, whose doc comments are the help, and its `run`.
 
+#[cfg(feature = "server")]
+mod amend;
 pub mod audit;
 pub mod completions;
 #[cfg(feature = "server")]
@@ -21,6 +23,10 @@ pub mod man;
 #[cfg(feature = "server")]
 pub mod migrate;
 pub mod purge;
+#[cfg(feature = "server")]
+pub mod reclassify;
+#[cfg(feature = "server")]
+pub mod reenrich;
 #[cfg(feature = "server")]
 pub mod retention;
 #[cfg(feature = "server")]

@@ -10,6 +10,8 @@ mod it {
     #[cfg(feature = "server")]
     mod accounts;
     #[cfg(feature = "server")]
+    mod amend;
+    #[cfg(feature = "server")]
     mod config;
     #[cfg(feature = "server")]
     mod demo;

@@ -92,16 +92,21 @@ id_type!(
     /// One accepted click, minted once at the edge; the click's time is derived from it.
     ClickId
 );
-
 id_type!(
     /// A removal of clicks that somebody asked for.
     PurgeId
+);
+id_type!(
     /// A share of statistics.
     ShareId
 );
 id_type!(
     /// One try to run a request that carries an idempotency key.
     ClaimId
+);
+id_type!(
+    /// One start of a run over stored clicks.
+    RunId
 );
 
 impl DomainId {

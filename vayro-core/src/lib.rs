@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod account;
+pub mod amendment;
 pub mod analytics;
 pub mod change;
 pub mod click;

@@ -4,6 +4,7 @@
 //! crosses a port. Not-found is an `Option`. Time, ids and randomness are arguments.
 
 mod accounts;
+mod amendments;
 mod analytics;
 mod clicks;
 mod events;
@@ -17,6 +18,7 @@ mod shares;
 mod visits;
 
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
+pub use amendments::AmendmentStore;
 pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
 pub use clicks::{
     ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,

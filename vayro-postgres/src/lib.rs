@@ -7,6 +7,7 @@
 //! its SQL. Start reading at `database.rs`, then `clicks.rs` for the fast path.
 #![deny(missing_docs)]
 
+mod amendments;
 mod analytics;
 mod audit;
 mod clicks;

@@ -3,7 +3,7 @@
 //! Every writer has a slot to itself until it commits, so that nobody else changes what it read, and writers
 //! of busy links and workspaces do not wait for each other's commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,8 +28,8 @@ use crate::recount;
 /// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, \
-         domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, \
+         link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 
@@ -70,10 +70,10 @@ const REPLACE: &str = concat!(
           $20::bytea[], $21::bytea[], $22::bytea[], $23::bytea[]) AS new
       ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
     byte_columns!(),
-    ") = ROW (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country,
-          excluded.region, excluded.city, excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer, excluded.link,
-          excluded.domain, excluded.trigger, excluded.utm_source, excluded.utm_medium, excluded.utm_campaign,
-          excluded.utm_term, excluded.utm_content)"
+    ") = ROW (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region,
+          excluded.city, excluded.device, excluded.browser, excluded.os, excluded.language, excluded.referrer,
+          excluded.link, excluded.domain, excluded.trigger, excluded.utm_source, excluded.utm_medium,
+          excluded.utm_campaign, excluded.utm_term, excluded.utm_content)"
 );
 
 /// Reads the byte columns from the one numbered `first` on.
@@ -177,6 +177,22 @@ pub(crate) async fn shut_out_writers(
         .map(drop)
 }
 
+/// Waits for whoever counts one of the days again and keeps others from it until the transaction ends, but not
+/// those who stand beside writers, too.
+pub(crate) async fn stand_beside_writers(
+    connection: &mut PgConnection,
+    days: &BTreeSet<(WorkspaceId, Day)>,
+) -> Result<(), sqlx::Error> {
+    let mut locks: Vec<i64> = days.iter().map(|(workspace_id, day)| day_lock(*workspace_id, *day)).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    sqlx::query("SELECT pg_advisory_xact_lock_shared(day) FROM unnest($1::bigint[]) AS day")
+        .bind(locks)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// Inserts rollups none of which is there.
 pub(crate) async fn insert_all(
     connection: &mut PgConnection,
@@ -199,14 +215,8 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     if gains.is_empty() {
         return Ok(());
     }
-    let mut locks: Vec<i64> =
-        gains.keys().map(|key| day_lock(key.workspace_id, Day::of(key.start))).collect();
-    locks.sort_unstable();
-    locks.dedup();
-    sqlx::query("SELECT pg_advisory_xact_lock_shared(day) FROM unnest($1::bigint[]) AS day")
-        .bind(locks)
-        .execute(&mut *connection)
-        .await?;
+    let days = gains.keys().map(|key| (key.workspace_id, Day::of(key.start))).collect();
+    stand_beside_writers(connection, &days).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
     let mut sums = Columns::default();

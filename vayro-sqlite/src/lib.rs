@@ -7,6 +7,7 @@
 //! suites; only what is peculiar to SQLite is said here. Start reading at [`open`].
 #![deny(missing_docs)]
 
+mod amendments;
 mod analytics;
 mod audit;
 mod clicks;

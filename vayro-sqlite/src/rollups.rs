@@ -21,8 +21,8 @@ use crate::recount;
 /// [`Dimension::ALL`].
 macro_rules! byte_columns {
     () => {
-        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, link, \
-         domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
+        "quarters, visitors, day_visitors, country, region, city, device, browser, os, language, referrer, \
+         link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
 

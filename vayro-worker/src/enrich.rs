@@ -22,7 +22,7 @@ use std::sync::Arc;
 use vayro_core::click::{Click, ClickClass, ClickMethod, ClickRow};
 
 pub use address::AddressPolicy;
-pub use bots::{BotRulesError, EMPTY_USER_AGENT, GENERIC_BOT};
+pub use bots::{BotRulesError, Bots, EMPTY_USER_AGENT, GENERIC_BOT};
 pub use device::{DeviceType, device_type};
 pub use excluded::{EXCLUDED_ADDRESSES_MAX, ExcludedAddresses, Network, NetworkError};
 pub use geoip::{GeoIp, GeoIpError, GeoIpInfo, GeoIpShape, GeoIpStatus, Place, Refresh};
@@ -164,7 +164,6 @@ impl Enricher {
             ClickClass::Counted
         }
     }
-}
 
 /// Takes out of a row what it says about the visitor, except the class of device. What the link's owner put
 /// into the address of the link stays, and so does the site the visitor came from. Every member is named here,

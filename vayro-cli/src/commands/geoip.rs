@@ -45,7 +45,11 @@ pub fn default_file(backend: &BackendConfig) -> PathBuf {
 
 /// Returns where the configured worker looks for the file.
 fn file(context: &Context, config: &ConfigArgs) -> Result<PathBuf, CommandError> {
-    let settings = checked(&config.layers(context, &[])?, ServerSettings::read)?;
+    Ok(file_of(&checked(&config.layers(context, &[])?, ServerSettings::read)?))
+}
+
+/// Returns where a worker with these settings looks for the file.
+pub fn file_of(settings: &ServerSettings) -> PathBuf {
     let configured = settings.worker.enrich.geoip_file.as_deref().map(Path::to_owned);
-    Ok(configured.unwrap_or_else(|| default_file(&settings.common.backend)))
+    configured.unwrap_or_else(|| default_file(&settings.common.backend))
 }

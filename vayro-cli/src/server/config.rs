@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use vayro_backends::config::{BackendConfig, ConfigErrors, InstanceSettings, Layers, LogSettings};
-use vayro_backends::{Backends, ConnectError, Roles};
+use vayro_backends::{Backends, ConnectError, Roles, SchemaState};
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -124,4 +124,18 @@ pub async fn connect(backend: &BackendConfig, roles: Roles) -> Result<Backends, 
         };
         CommandError::failed(error.to_string()).caused_by(error).hint(hint)
     })
+}
+
+/// Makes sure that the database has the schema of this release.
+///
+/// # Errors
+///
+/// A failure that says what to do if it has not, or does not answer.
+pub async fn require_current_schema(backends: &Backends) -> Result<(), CommandError> {
+    let state = backends.schema_state().await;
+    match state.map_err(|error| CommandError::failed("the database does not answer").caused_by(error))? {
+        SchemaState::Current => Ok(()),
+        _ => Err(CommandError::failed("the database has not the schema of this release")
+            .hint("run `vayro migrate`, or use the release that the database belongs to")),
+    }
 }

@@ -32,7 +32,7 @@ struct Names {
 }
 
 /// Writes a database that knows one network.
-fn write_database(path: &std::path::Path) {
+pub(crate) fn write_database(path: &std::path::Path) {
     let mut database = Database::default();
     database.metadata.ip_version = IpVersion::V4;
     "Test-City".clone_into(&mut database.metadata.database_type);

@@ -1,6 +1,7 @@
 //! The contract suites: what every adapter must do, run on each of them.
 
 pub mod accounts;
+pub mod amendments;
 pub mod analytics;
 pub mod clicks;
 mod concurrent;

@@ -17,9 +17,9 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AnalyticsStore, AuditStore, ClickStore, DomainStore, EventStore, IdempotencyStore, KeyStore, LedgerStore,
-    LinkLookup, LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore, SessionStore, ShareStore,
-    UserStore, WorkspaceStore,
+    AmendmentStore, AnalyticsStore, AuditStore, ClickStore, DomainStore, EventStore, IdempotencyStore,
+    KeyStore, LedgerStore, LinkLookup, LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore,
+    SessionStore, ShareStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -52,6 +52,8 @@ pub struct Stores {
     pub lookup: Arc<dyn LinkLookup>,
     /// Click rows.
     pub clicks: Arc<dyn ClickStore>,
+    /// Changes of click rows.
+    pub amendments: Arc<dyn AmendmentStore>,
     /// Questions about clicks, answered from the rows.
     pub analytics: Arc<dyn AnalyticsStore>,
     /// What makes that so.
@@ -320,6 +322,7 @@ mod tests {
             ("ledger.rs", include_str!("ledger.rs")),
             ("retention.rs", include_str!("retention.rs")),
             ("purges.rs", include_str!("purges.rs")),
+            ("amendments.rs", include_str!("amendments.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

@@ -9,6 +9,7 @@ macro_rules! suites {
 }
 
 suites! {
+    amendments => amendment_store_contract,
     analytics => analytics_store_contract,
     audit => audit_store_contract,
     clicks => click_store_contract,

@@ -40,6 +40,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         outbox: pg.clone(),
         lookup: pg.clone(),
         clicks: pg.clone(),
+        amendments: pg.clone(),
         analytics: pg.clone(),
         events: pg.clone(),
         shares: pg.clone(),

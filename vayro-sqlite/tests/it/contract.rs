@@ -58,3 +58,6 @@ mod shares {
 mod idempotency {
     vayro_core::idempotency_store_contract!(crate::fixture::fixture());
 }
+mod amendments {
+    vayro_core::amendment_store_contract!(crate::fixture::fixture());
+}

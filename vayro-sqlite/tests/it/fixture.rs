@@ -52,6 +52,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         outbox: Arc::new(sqlite.clone()),
         lookup: Arc::new(sqlite.clone()),
         clicks: Arc::new(sqlite.clone()),
+        amendments: Arc::new(sqlite.clone()),
         analytics: Arc::new(sqlite.clone()),
         events: Arc::new(sqlite.clone()),
         shares: Arc::new(sqlite.clone()),

@@ -19,8 +19,9 @@ const VISITORS: u32 = 50_000;
 /// Exponent of every popularity.
 const ZIPF_EXPONENT: f64 = 1.0;
 
-/// Of the usual length.
-const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.6 Mobile/15E148 Safari/604.1";
+/// As long as most are.
+const USER_AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/145.0.0.0 Safari/537.36";
 const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
 const BROWSERS: [&str; 8] =
     ["Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera", "Brave", "UC Browser"];

@@ -1,8 +1,12 @@
 //! Robots, recognized by their user agents.
 
+use std::hash::Hasher as _;
+use std::path::Path;
+
 use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
+use siphasher::sip::SipHasher24;
 use vayro_core::click::clean;
 
 /// Robots known from the npm package of this name, unmodified.
@@ -54,9 +58,9 @@ const NARROWED: [(&str, &str); 3] =
 /// that visit is not counted.
 const BY_HAND: [&str; 2] = ["^curl", r"^HTTPie\/"];
 
-/// Compiled rules. All but a few dozen of the 1,500 patterns are plain text and are searched for at
+/// Compiled rules for robots. All but a few dozen of the 1,500 patterns are plain text and are searched for at
 /// once; the rest is one regular expression.
-pub(super) struct Bots {
+pub struct Bots {
     literals: AhoCorasick,
     /// Rule of each literal.
     literal_rules: Vec<usize>,
@@ -66,22 +70,36 @@ pub(super) struct Bots {
     /// Readable name of each rule.
     names: Vec<Box<str>>,
     generic: Regex,
+    /// Hash of the text the rules were read from.
+    hash: u64,
 }
 
 impl Bots {
+    /// Compiles the rules of a file in the format of `crawler-user-agents.json`, or those that are built in.
+    ///
+    /// # Errors
+    ///
+    /// [`BotRulesError`] if the file cannot be used.
+    pub fn load(file: Option<&Path>) -> Result<Self, BotRulesError> {
+        match file {
+            Some(file) => Self::from_json(&std::fs::read_to_string(file)?),
+            None => Self::built_in(),
+        }
+    }
+
     /// Compiles the rules that are built in.
-    pub(super) fn built_in() -> Result<Self, BotRulesError> {
+    fn built_in() -> Result<Self, BotRulesError> {
         let mut rules: Vec<Rule> = serde_json::from_str(BUILT_IN)?;
         rules.retain(|rule| !BY_HAND.contains(&rule.pattern.as_str()));
-        Self::compile(&rules)
+        Self::compile(&rules, BUILT_IN)
     }
 
     /// Compiles rules in the format of `crawler-user-agents.json`.
-    pub(super) fn from_json(json: &str) -> Result<Self, BotRulesError> {
-        Self::compile(&serde_json::from_str::<Vec<Rule>>(json)?)
+    fn from_json(json: &str) -> Result<Self, BotRulesError> {
+        Self::compile(&serde_json::from_str::<Vec<Rule>>(json)?, json)
     }
 
-    fn compile(rules: &[Rule]) -> Result<Self, BotRulesError> {
+    fn compile(rules: &[Rule], text: &str) -> Result<Self, BotRulesError> {
         if rules.is_empty() || rules.len() > RULES_MAX {
             return Err(BotRulesError::Count(rules.len()));
         }
@@ -107,11 +125,17 @@ impl Bots {
             pattern_rules,
             names: rules.iter().map(|rule| name(&rule.pattern)).collect(),
             generic: Regex::new(GENERIC)?,
+            hash: hash(text),
         })
     }
 
+    /// Returns a name for exactly these rules.
+    pub fn fingerprint(&self) -> String {
+        format!("{} rules, {:016x}", self.names.len(), self.hash)
+    }
+
     /// Returns the name of the first rule that sees a robot.
-    pub(super) fn find(&self, user_agent: &str) -> Option<&str> {
+    pub fn find(&self, user_agent: &str) -> Option<&str> {
         if user_agent.trim().is_empty() {
             return Some(EMPTY_USER_AGENT);
         }
@@ -130,6 +154,12 @@ impl Bots {
             None => self.generic.is_match(user_agent).then_some(GENERIC_BOT),
         }
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// Returns the text a pattern stands for if it stands for exactly one.
@@ -163,6 +193,8 @@ fn name(pattern: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
+    use vayro_core::amendment::BASIS_LEN_MAX;
+
     use super::*;
 
     #[derive(Deserialize)]
@@ -218,6 +250,15 @@ mod tests {
         {
             assert_eq!(bots.find(user_agent), None, "{user_agent}");
         }
+    }
+
+    #[test]
+    fn other_rules_have_another_fingerprint() {
+        let [a, b] =
+            [r#"[{"pattern":"foo"}]"#, r#"[{"pattern":"bar"}]"#].map(|json| Bots::from_json(json).unwrap());
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.fingerprint(), Bots::from_json(r#"[{"pattern":"foo"}]"#).unwrap().fingerprint());
+        assert!(Bots::load(None).unwrap().fingerprint().len() <= BASIS_LEN_MAX);
     }
 
     #[test]

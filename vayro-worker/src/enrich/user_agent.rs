@@ -64,10 +64,7 @@ impl UserAgents {
             Some(path) => std::borrow::Cow::Owned(std::fs::read(path).map_err(UserAgentError::Io)?),
             None => std::borrow::Cow::Borrowed(BUILT_IN),
         };
-        let bots = match bot_rules {
-            Some(path) => Bots::from_json(&std::fs::read_to_string(path).map_err(BotRulesError::Io)?)?,
-            None => Bots::built_in()?,
-        };
+        let bots = Bots::load(bot_rules)?;
         // The device rules name models and are three quarters of all rules; nothing here needs them.
         let parser = UserAgentParser::builder()
             .with_device(false)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use vayro_backends::{Backends, Roles, SchemaState};
+use vayro_backends::{Backends, Roles};
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::StoreError;
@@ -12,7 +12,8 @@ use vayro_core::timestamp::Timestamp;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::server::config::{CommonSettings, ConfigArgs, checked, connect};
+use crate::server::config::{CommonSettings, ConfigArgs, checked, connect, require_current_schema};
+use crate::ui::Ui;
 use crate::ui::table::{Column, Table, Value};
 use crate::ui::{Ui, text};
 
@@ -94,10 +95,7 @@ async fn count(
     args: &DaysArgs,
     is_repair: bool,
 ) -> Result<Vec<CheckedDay>, CommandError> {
-    if backends.schema_state().await.map_err(failed)? != SchemaState::Current {
-        return Err(CommandError::failed("the database has not the schema of this release")
-            .hint("run `vayro migrate`, or use the release that the database belongs to"));
-    }
+    require_current_schema(backends).await?;
     let first = args.from.unwrap_or(Day::of(Timestamp::EPOCH));
     let last = args.to.unwrap_or(Day::of(Timestamp::EPOCH.plus(Duration::MAX)));
     let days = backends.rollups.days(args.workspace, first, last).await.map_err(failed)?;

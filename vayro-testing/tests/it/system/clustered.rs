@@ -156,3 +156,30 @@ async fn damaged_sums_are_found_and_made_anew_beside_the_running_system() {
     assert_eq!(system.vayro(&["rollup", "verify"]).status.code(), Some(0));
     assert_eq!(system.clicks(id(&link)).await, 3);
 }
+
+#[tokio::test]
+async fn a_newer_list_of_robots_is_applied_to_stored_clicks() {
+    let (database, cache) = (postgres::database().await, redis::database().await);
+    let system = System::clustered(&database.url, &cache.url).await;
+    let link = system.create_link("late", "https://example.com/").await;
+    for _ in 0..3 {
+        assert_eq!(system.visit("late").await.0, 302);
+    }
+    shown(&system, &link, 3).await;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (rules, config) = (dir.path().join("robots.json"), dir.path().join("vayro.toml"));
+    std::fs::write(&rules, r#"[{"pattern":"Firefox"}]"#).expect("written");
+    std::fs::write(&config, format!("[worker]\nbot_rules = \"{}\"\n", rules.display())).expect("written");
+    let config = config.to_str().expect("a plain path");
+
+    let output = system.vayro(&["reclassify", "--since", "2020-01-01", "--config", config, "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&summary["changed"], &summary["new_robots"]), (&Value::from(3), &Value::from(3)));
+    assert_eq!(system.clicks(id(&link)).await, 0);
+    assert_eq!(system.vayro(&["rollup", "verify"]).status.code(), Some(0));
+    let output = system.vayro(&["reclassify", "--since", "2020-01-01"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(system.clicks(id(&link)).await, 3);
+    assert_eq!(system.vayro(&["rollup", "verify"]).status.code(), Some(0));
+}
