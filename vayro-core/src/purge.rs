@@ -229,6 +229,7 @@ mod tests {
             id: ClickId::from_parts(at("2026-05-10T12:00:00Z"), [7; 10]),
             link_id: link(7),
             workspace_id: WorkspaceId::from_uuid(uuid::Uuid::from_u128(8)),
+            domain: "go.example.com".into(),
             ip: ip.map(|ip| ip.parse().expect("an address")),
             user_agent: "agent".into(),
             referer: "".into(),

@@ -164,6 +164,7 @@ impl Enricher {
             ClickClass::Counted
         }
     }
+}
 
 /// Takes out of a row what it says about the visitor, except the class of device. What the link's owner put
 /// into the address of the link stays, and so does the site the visitor came from. Every member is named here,

@@ -254,7 +254,7 @@ async fn count(backends: &Backends, days: &[(WorkspaceId, Day)]) -> Result<u64, 
             from: first.start(),
             to: last.end(),
         };
-        for counts in ask(|| backends.rollups.counts(&range)).await? {
+        for counts in ask(|| backends.rollups.counts(&range, &[])).await? {
             // What cannot be read is `vayro rollup verify`'s business.
             let quarters = Quarters::read(&counts.quarters).unwrap_or_default();
             clicks += ClickClass::ALL.into_iter().map(|class| quarters.total(class)).sum::<u64>();

@@ -13,7 +13,6 @@ use vayro_core::timestamp::Timestamp;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::server::config::{CommonSettings, ConfigArgs, checked, connect, require_current_schema};
-use crate::ui::Ui;
 use crate::ui::table::{Column, Table, Value};
 use crate::ui::{Ui, text};
 
