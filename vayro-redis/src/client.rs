@@ -51,7 +51,9 @@ pub enum ConnectError {
 /// What a server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// Its version, such as `7.0.15`.
+    /// What it is, such as `Redis 7.0.15` or `Valkey 9.1.2`.
+    pub product: String,
+    /// The version of Redis it is or is compatible with, such as `7.0.15`.
     pub version: String,
     /// What it does when memory is full, such as `noeviction`.
     pub maxmemory_policy: String,
@@ -121,8 +123,14 @@ impl ServerFacts {
                 .trim()
                 .to_owned()
         };
+        let version = find("redis_version");
+        let product = match find("valkey_version") {
+            valkey if valkey.is_empty() => format!("Redis {version}"),
+            valkey => format!("Valkey {valkey}"),
+        };
         Self {
-            version: find("redis_version"),
+            product,
+            version,
             maxmemory_policy: find("maxmemory_policy"),
             // A server that does not say is not accused.
             is_aof_enabled: find("aof_enabled") != "0",
@@ -162,7 +170,7 @@ impl ServerFacts {
 impl fmt::Display for ServerFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let aof = if self.is_aof_enabled { "on" } else { "off" };
-        write!(f, "Redis {}, memory policy {}, append-only file {aof}", self.version, self.maxmemory_policy)
+        write!(f, "{}, memory policy {}, append-only file {aof}", self.product, self.maxmemory_policy)
     }
 }
 
@@ -179,6 +187,15 @@ mod tests {
         assert_eq!(facts.to_string(), "Redis 7.0.15, memory policy noeviction, append-only file on");
         assert!(facts.is_recent() && !facts.is_cluster);
         assert!(facts.warnings().is_empty());
+    }
+
+    #[test]
+    fn other_products_are_called_by_their_names() {
+        let info = INFO.replace("redis_mode:", "valkey_version:9.1.2\r\nredis_mode:");
+        assert_eq!(
+            ServerFacts::parse(&info).to_string(),
+            "Valkey 9.1.2, memory policy noeviction, append-only file on"
+        );
     }
 
     #[test]

@@ -14,5 +14,7 @@ mod feed;
 mod stream;
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/versions.rs"]
+mod versions;
 #[path = "it/visits.rs"]
 mod visits;

@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod system;
+pub mod versions;
 pub mod wait;
 
 pub use process::Process;

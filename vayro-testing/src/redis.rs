@@ -1,5 +1,6 @@
 //! Redis for tests: a numbered database of the shared server, or a server of one's own.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub struct RedisServer {
     /// Where it is; the same after a restart.
     pub url: String,
     port: u16,
+    program: PathBuf,
     dir: TempDir,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -94,10 +96,16 @@ pub async fn server() -> RedisServer {
 ///
 /// When `redis-server` is missing or does not come up.
 pub async fn server_with(arguments: &[&str]) -> RedisServer {
+    server_of("redis-server".into(), arguments).await
+}
+
+/// Starts a server of one's own from this executable, with further command-line `arguments`.
+pub(crate) async fn server_of(program: PathBuf, arguments: &[&str]) -> RedisServer {
     let port = port::free();
     let mut server = RedisServer {
         url: format!("redis://127.0.0.1:{port}/"),
         port,
+        program,
         dir: tempfile::tempdir().expect("a temporary folder can be made"),
         arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
         process: None,
@@ -114,7 +122,7 @@ impl RedisServer {
     /// When it does not come up.
     pub async fn restart(&mut self) {
         self.process = None;
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(&self.program);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"])
@@ -129,6 +137,11 @@ impl RedisServer {
             ::redis::cmd("PING").query_async::<String>(&mut connection).await.ok()
         })
         .await;
+    }
+
+    /// Returns the port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns its process id.

@@ -15,28 +15,39 @@ use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisInvalidationFeed,
     RedisPublisher, RedisRateLimiter, RedisRecentVisits,
 };
+use vayro_testing::redis::RedisServer;
+use vayro_testing::versions::Version;
 
 use crate::support;
 
-struct Fixture(RedisClient);
+struct Fixture {
+    client: RedisClient,
+    /// Lives as long as the fixture; `None` on the shared server.
+    _server: Option<RedisServer>,
+}
 
 async fn fixture() -> Fixture {
     let redis = vayro_testing::redis::database().await;
-    Fixture(support::connect(&redis.url).await)
+    Fixture { client: support::connect(&redis.url).await, _server: None }
+}
+
+async fn fixture_on(version: Version) -> Fixture {
+    let server = vayro_testing::versions::server(version).await;
+    Fixture { client: support::connect(&server.url).await, _server: Some(server) }
 }
 
 #[async_trait]
 impl StreamFixture for Fixture {
     fn sink(&self) -> Arc<dyn ClickSink> {
-        Arc::new(RedisClickSink::new(&self.0))
+        Arc::new(RedisClickSink::new(&self.client))
     }
 
     async fn consumer(&self, name: &str) -> Arc<dyn ClickStream> {
-        Arc::new(RedisClickStream::new(&self.0, name))
+        Arc::new(RedisClickStream::new(&self.client, name))
     }
 
     fn dead_letters(&self) -> Arc<dyn DeadLetterStore> {
-        Arc::new(RedisDeadLetters::new(&self.0))
+        Arc::new(RedisDeadLetters::new(&self.client))
     }
 
     fn now(&self) -> Timestamp {
@@ -47,21 +58,21 @@ impl StreamFixture for Fixture {
 #[async_trait]
 impl InvalidationFixture for Fixture {
     fn publisher(&self) -> Arc<dyn LinkPublisher> {
-        Arc::new(RedisPublisher::new(&self.0))
+        Arc::new(RedisPublisher::new(&self.client))
     }
 
     async fn feed(&self) -> Box<dyn InvalidationFeed> {
-        Box::new(RedisInvalidationFeed::new(&self.0))
+        Box::new(RedisInvalidationFeed::new(&self.client))
     }
 }
 
 impl BoardFixture for Fixture {
     fn reports(&self) -> Arc<dyn EdgeReports> {
-        Arc::new(RedisEdgeReports::new(&self.0))
+        Arc::new(RedisEdgeReports::new(&self.client))
     }
 
     fn limits(&self) -> Arc<dyn RateLimiter> {
-        Arc::new(RedisRateLimiter::new(&self.0))
+        Arc::new(RedisRateLimiter::new(&self.client))
     }
 
     fn now(&self) -> Timestamp {
@@ -71,7 +82,7 @@ impl BoardFixture for Fixture {
 
 impl VisitsFixture for Fixture {
     fn visits(&self) -> Arc<dyn RecentVisits> {
-        Arc::new(RedisRecentVisits::new(&self.0))
+        Arc::new(RedisRecentVisits::new(&self.client))
     }
 
     fn now(&self) -> Timestamp {
@@ -79,27 +90,38 @@ impl VisitsFixture for Fixture {
     }
 }
 
-mod click_stream {
-    use super::fixture;
+/// Every contract on one kind of server.
+macro_rules! contracts {
+    ($name:ident, $fixture:expr) => {
+        mod $name {
+            mod click_stream {
+                use super::super::*;
 
-    vayro_core::click_stream_contract!(fixture());
-    vayro_core::shared_click_stream_contract!(fixture());
+                vayro_core::click_stream_contract!($fixture);
+                vayro_core::shared_click_stream_contract!($fixture);
+            }
+
+            mod invalidations {
+                use super::super::*;
+
+                vayro_core::invalidation_contract!($fixture);
+            }
+
+            mod board {
+                use super::super::*;
+
+                vayro_core::board_contract!($fixture);
+            }
+
+            mod recent_visits {
+                use super::super::*;
+
+                vayro_core::recent_visits_contract!($fixture);
+            }
+        }
+    };
 }
 
-mod invalidations {
-    use super::fixture;
-
-    vayro_core::invalidation_contract!(fixture());
-}
-
-mod board {
-    use super::fixture;
-
-    vayro_core::board_contract!(fixture());
-}
-
-mod recent_visits {
-    use super::fixture;
-
-    vayro_core::recent_visits_contract!(fixture());
-}
+contracts!(installed, fixture());
+contracts!(redis_8, fixture_on(Version::Redis8));
+contracts!(valkey_9, fixture_on(Version::Valkey9));
