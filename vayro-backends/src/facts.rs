@@ -2,6 +2,7 @@
 
 use vayro_core::ports::BoxError;
 use vayro_postgres::ReplicaState;
+use vayro_redis::ServerFacts;
 
 use crate::backends::Backends;
 use crate::set::Set;
@@ -26,9 +27,12 @@ impl Backends {
     pub async fn server_reports(&self) -> Result<Vec<ServerReport>, BoxError> {
         match &*self.set {
             Set::Clustered { redis, replica, .. } => {
-                let facts = redis.facts().await?;
-                let (summary, warnings) = (facts.to_string(), facts.warnings());
-                let mut reports = vec![ServerReport { part: "Redis", summary, warnings }];
+                let report = |facts: ServerFacts| ServerReport {
+                    part: "Redis",
+                    summary: facts.to_string(),
+                    warnings: facts.warnings(),
+                };
+                let mut reports: Vec<_> = redis.facts().await?.into_iter().map(report).collect();
                 if let Some(replica) = replica {
                     reports.push(of_replica(&replica.state().await));
                 }

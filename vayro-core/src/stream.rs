@@ -164,6 +164,30 @@ pub struct StreamStats {
     pub server_lag: Option<u64>,
     /// The workers.
     pub consumers: Vec<ConsumerStats>,
+    /// The shards the stream is made of; empty if it has none.
+    #[serde(default)]
+    pub shards: Vec<ShardStats>,
+}
+
+/// The state of one shard of the click stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardStats {
+    /// Its name.
+    pub name: String,
+    /// Whether it is only read until it is empty, and then removed.
+    pub is_retiring: bool,
+    /// The worker that reads it; others may help.
+    pub worker: Option<String>,
+    /// Entries never handed to a worker.
+    pub undelivered: BoundedCount,
+    /// Age of the oldest of them in milliseconds.
+    pub undelivered_oldest_ms: Option<u64>,
+    /// Entries handed out and not acknowledged.
+    pub pending: u64,
+    /// Entries it holds, acknowledged ones within the safety window included.
+    pub length: u64,
+    /// Its dead letters.
+    pub dead_letters: u64,
 }
 
 /// Returns the UTC day of the click that these fields of an entry are of; `None` if they are of no click.
@@ -191,6 +215,15 @@ impl Unsettled {
             Some(day) => *self.days.entry(day).or_default() += 1,
             None => self.undated += 1,
         }
+    }
+
+    /// Counts what `other` has counted.
+    pub fn add(&mut self, other: Self) {
+        for (day, count) in other.days {
+            *self.days.entry(day).or_default() += count;
+        }
+        self.undated += other.undated;
+        self.is_capped |= other.is_capped;
     }
 
     /// Returns how many were counted.

@@ -1,19 +1,22 @@
 //! The way to Redis that everything else shares.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisError;
 use tokio::runtime::Handle;
 
 use crate::config::RedisConfig;
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Node};
 use crate::lane::Lane;
+use crate::shards::Shards;
 
 /// Oldest server with every command used here (`GETEX`, `XAUTOCLAIM`).
 const VERSION_MIN: (u32, u32) = (6, 2);
 
-/// Connections to one Redis server; cheap to clone.
+/// Connections to Redis: one server, a master that sentinels know, or a cluster; cheap to clone.
 ///
 /// They are made when first used, made anew when they fail, and live on the tokio runtime that made this
 /// value, whichever runtime the callers are on.
@@ -24,6 +27,8 @@ pub struct RedisClient {
     pub(crate) lookups: Lane,
     /// For everything that neither blocks nor is in a hurry.
     pub(crate) commands: Lane,
+    /// The shards of the click stream.
+    pub(crate) shards: Arc<Shards>,
     /// Longest time for an answer.
     pub(crate) response_timeout: Duration,
 }
@@ -32,7 +37,10 @@ pub struct RedisClient {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address is malformed.
-    #[error("the Redis address must look like `redis://host:6379/0`, `rediss://…` or `unix:///path`")]
+    #[error(
+        "the Redis address must look like `redis://host:6379/0`, `rediss://…`, `unix:///path`, \
+         `redis+sentinel://host,host/master` or `redis+cluster://host,host`"
+    )]
     Address(#[source] RedisError),
     /// Nobody answers there, or not in time.
     #[error("Redis cannot be reached")]
@@ -44,13 +52,18 @@ pub enum ConnectError {
         found: String,
     },
     /// It is a node of Redis Cluster.
-    #[error("Redis runs in cluster mode, which is not supported")]
+    #[error("Redis runs in cluster mode; its address must begin with `redis+cluster://`")]
     Cluster,
+    /// It is no node of Redis Cluster although the address says so.
+    #[error("Redis does not run in cluster mode; its address must begin with `redis://`")]
+    NoCluster,
 }
 
 /// What a server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
+    /// Which node of a cluster it is.
+    pub place: Option<String>,
     /// What it is, such as `Redis 7.0.15` or `Valkey 9.1.2`.
     pub product: String,
     /// The version of Redis it is or is compatible with, such as `7.0.15`.
@@ -71,9 +84,11 @@ impl RedisClient {
     /// When called outside a tokio runtime.
     pub fn open(config: &RedisConfig) -> Result<Self, ConnectError> {
         let dialer = Dialer::new(config, Handle::current()).map_err(ConnectError::Address)?;
+        let commands = Lane::new(dialer.clone(), config.response_timeout);
         Ok(Self {
             lookups: Lane::new(dialer.clone(), config.lookup_timeout),
-            commands: Lane::new(dialer.clone(), config.response_timeout),
+            shards: Arc::new(Shards::new(commands.clone(), dialer.is_cluster())),
+            commands,
             response_timeout: config.response_timeout,
             dialer,
         })
@@ -87,29 +102,47 @@ impl RedisClient {
     /// When called outside a tokio runtime.
     pub async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
         let client = Self::open(config)?;
-        let facts = client.facts().await?;
-        if facts.is_cluster {
-            return Err(ConnectError::Cluster);
+        let all = client.facts().await?;
+        for facts in &all {
+            if facts.is_cluster && !client.dialer.is_cluster() {
+                return Err(ConnectError::Cluster);
+            }
+            if !facts.is_cluster && client.dialer.is_cluster() {
+                return Err(ConnectError::NoCluster);
+            }
+            if !facts.is_recent() {
+                return Err(ConnectError::TooOld { found: facts.version.clone() });
+            }
         }
-        if !facts.is_recent() {
-            return Err(ConnectError::TooOld { found: facts.version });
-        }
-        for warning in facts.warnings() {
+        let warnings: BTreeSet<String> = all.iter().flat_map(ServerFacts::warnings).collect();
+        for warning in warnings {
             tracing::warn!("{warning}");
         }
         Ok(client)
     }
 
-    /// Asks the server for a sign of life.
+    /// Asks the server for a sign of life, in a cluster every node that owns slots.
     pub async fn ping(&self) -> Result<(), ConnectError> {
-        self.commands.query::<()>(&redis::cmd("PING")).await.map_err(ConnectError::Unreachable)
+        let ping = redis::cmd("PING");
+        for node in self.dialer.nodes().await.map_err(ConnectError::Unreachable)? {
+            self.commands.query_at::<()>(&node, &ping).await.map_err(ConnectError::Unreachable)?;
+        }
+        Ok(())
     }
 
-    /// Asks the server about itself.
-    pub async fn facts(&self) -> Result<ServerFacts, ConnectError> {
-        let info: String =
-            self.commands.query(&redis::cmd("INFO")).await.map_err(ConnectError::Unreachable)?;
-        Ok(ServerFacts::parse(&info))
+    /// Asks the server about itself, in a cluster every node that owns slots.
+    pub async fn facts(&self) -> Result<Vec<ServerFacts>, ConnectError> {
+        let (info, mut all) = (redis::cmd("INFO"), Vec::new());
+        for node in self.dialer.nodes().await.map_err(ConnectError::Unreachable)? {
+            let said: String =
+                self.commands.query_at(&node, &info).await.map_err(ConnectError::Unreachable)?;
+            let place = match node {
+                Node::Main => None,
+                Node::At(endpoint) => Some(endpoint.to_string()),
+            };
+            all.push(ServerFacts { place, ..ServerFacts::parse(&said) });
+        }
+        Ok(all)
     }
 }
 
@@ -129,6 +162,7 @@ impl ServerFacts {
             valkey => format!("Valkey {valkey}"),
         };
         Self {
+            place: None,
             product,
             version,
             maxmemory_policy: find("maxmemory_policy"),
@@ -170,6 +204,9 @@ impl ServerFacts {
 impl fmt::Display for ServerFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let aof = if self.is_aof_enabled { "on" } else { "off" };
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
         write!(f, "{}, memory policy {}, append-only file {aof}", self.product, self.maxmemory_policy)
     }
 }

@@ -3,6 +3,9 @@
 //! An entry begins with five fields that describe it, in a fixed order; what follows are the fields of
 //! the click's entry exactly as they were, so that a replay puts back the same bytes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use redis::{RedisResult, Value};
 use vayro_core::click::Fields;
@@ -13,8 +16,10 @@ use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason, ERROR_LEN_MAX
 use crate::client::RedisClient;
 use crate::entry::{self, Entry, EntryId};
 use crate::lane::Lane;
-use crate::names;
+use crate::names::ShardKeys;
 use crate::scripts::REPLAY;
+use crate::shard::{Place, Shard, place};
+use crate::shards::Shards;
 
 const STREAM_ID: &str = "dead.stream_id";
 const REASON: &str = "dead.reason";
@@ -31,52 +36,105 @@ const PAGES_MAX: usize = 20;
 /// Ids of one command.
 const IDS_PER_CALL: usize = 1000;
 
-/// The dead letters of the click stream.
+/// The dead letters of the click stream, those of all shards.
 #[derive(Clone, Debug)]
-pub struct RedisDeadLetters(Lane);
+pub struct RedisDeadLetters {
+    lane: Lane,
+    shards: Arc<Shards>,
+}
+
+/// Letters are told in this order: by when they were put aside, then by shard.
+type Order = (EntryId, Shard);
+
+/// What was found in one shard.
+struct Found {
+    letters: Vec<(Order, DeadLetter)>,
+    /// How far was searched; `None` if to the end.
+    searched: Option<Order>,
+}
 
 impl RedisDeadLetters {
     /// Returns the letters on this server.
     pub fn new(client: &RedisClient) -> Self {
-        Self(client.commands.clone())
+        Self { lane: client.commands.clone(), shards: Arc::clone(&client.shards) }
     }
 
-    async fn range(&self, from: &str, to: &str, count: usize) -> RedisResult<Vec<Entry>> {
+    async fn range(&self, keys: &ShardKeys, from: &str, to: &str, count: usize) -> RedisResult<Vec<Entry>> {
         let mut command = redis::cmd("XRANGE");
-        command.arg(names::DEAD_LETTERS).arg(from).arg(to).arg("COUNT").arg(count);
-        let reply: Value = self.0.query(&command).await?;
+        command.arg(&keys.dead_letters).arg(from).arg(to).arg("COUNT").arg(count);
+        let reply: Value = self.lane.query(&keys.dead_letters, &command).await?;
         Ok(entry::entries(reply).map_err(std::io::Error::other)?)
     }
 
+    /// Searches all shards and puts together what is in order: nothing behind the place where the search of
+    /// one of them stopped.
     async fn search(
         &self,
         filter: &DeadLetterFilter,
-        after: Option<EntryId>,
+        after: Option<Place>,
         max: usize,
     ) -> RedisResult<Page<DeadLetter, String>> {
-        let mut items: Vec<DeadLetter> = Vec::new();
-        let mut from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let layout = self.shards.layout().await?;
+        let pages = (PAGES_MAX / layout.all().count()).max(1);
+        let (mut letters, mut bound) = (Vec::new(), None);
+        for keys in layout.all() {
+            let found = self.search_one(keys, filter, after, max, pages).await?;
+            letters.extend(found.letters);
+            bound = match (bound, found.searched) {
+                (Some(bound), Some(searched)) => Some(std::cmp::min::<Order>(bound, searched)),
+                (bound, searched) => bound.or(searched),
+            };
+        }
+        letters.sort_by_key(|(order, _)| *order);
+        letters.retain(|(order, _)| bound.is_none_or(|bound| *order <= bound));
+        let next = if letters.len() > max {
+            letters.truncate(max);
+            letters.last().map(|(order, _)| *order)
+        } else {
+            bound
+        };
+        Ok(Page {
+            items: letters.into_iter().map(|(_, letter)| letter).collect(),
+            next: next.map(|(id, shard)| Place { shard, id }.to_string()),
+        })
+    }
+
+    /// Searches one shard until one letter more than `max` is found.
+    async fn search_one(
+        &self,
+        keys: &ShardKeys,
+        filter: &DeadLetterFilter,
+        after: Option<Place>,
+        max: usize,
+        pages: usize,
+    ) -> RedisResult<Found> {
+        let mut letters = Vec::new();
+        let mut from = match after {
+            None => "-".to_owned(),
+            Some(Place { shard, id }) if keys.shard <= shard => format!("({id}"),
+            Some(Place { id, .. }) => id.to_string(),
+        };
         let mut searched = None;
-        for _ in 0..PAGES_MAX {
-            let page = self.range(&from, "+", PAGE_LEN).await?;
+        for _ in 0..pages {
+            let page = self.range(keys, &from, "+", PAGE_LEN).await?;
             let is_last = page.len() < PAGE_LEN;
             for entry in page {
-                let id = entry.id.clone();
-                if let Some(letter) = decode(entry).filter(|letter| filter.matches(letter)) {
-                    if items.len() == max {
-                        let next = items.last().map(|last| last.id.clone());
-                        return Ok(Page { items, next });
-                    }
-                    items.push(letter);
-                }
+                let id: EntryId = entry.id.parse().map_err(std::io::Error::other)?;
+                let order = (id, keys.shard);
+                searched = Some(order);
                 from = format!("({id}");
-                searched = Some(id);
+                if let Some(letter) = decode(keys.shard, entry).filter(|letter| filter.matches(letter)) {
+                    letters.push((order, letter));
+                    if letters.len() > max {
+                        return Ok(Found { letters, searched });
+                    }
+                }
             }
             if is_last {
-                return Ok(Page { items, next: None });
+                return Ok(Found { letters, searched: None });
             }
         }
-        Ok(Page { items, next: searched })
+        Ok(Found { letters, searched })
     }
 }
 
@@ -100,7 +158,7 @@ pub(crate) fn encode(letter: &NewDeadLetter, mut put: impl FnMut(&[u8])) {
 }
 
 /// Reads a letter. What somebody else put into the stream is shown as far as it can be.
-fn decode(entry: Entry) -> Option<DeadLetter> {
+fn decode(shard: Shard, entry: Entry) -> Option<DeadLetter> {
     let mut fields = entry.fields?;
     let rest = if fields.len() > HEAD_LEN && fields[0].0 == STREAM_ID {
         fields.split_off(HEAD_LEN)
@@ -124,7 +182,7 @@ fn decode(entry: Entry) -> Option<DeadLetter> {
             .into_iter()
             .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
             .collect(),
-        id: entry.id,
+        id: place(shard, &entry.id),
     })
 }
 
@@ -133,7 +191,7 @@ fn unavailable(error: redis::RedisError) -> StreamError {
 }
 
 /// Ids that are none are unknown ones.
-fn known_form(ids: &[String]) -> Vec<EntryId> {
+fn known_form(ids: &[String]) -> Vec<Place> {
     ids.iter().filter_map(|id| id.parse().ok()).collect()
 }
 
@@ -154,31 +212,38 @@ impl DeadLetterStore for RedisDeadLetters {
     }
 
     async fn find(&self, id: &str) -> Result<Option<DeadLetter>, StreamError> {
-        let Ok(id) = id.parse::<EntryId>() else { return Ok(None) };
+        let Ok(Place { shard, id }) = id.parse() else { return Ok(None) };
+        let keys = self.shards.find(shard).await.map_err(unavailable)?;
         let id = id.to_string();
-        let found = self.range(&id, &id, 1).await.map_err(unavailable)?;
-        Ok(found.into_iter().next().and_then(decode))
+        let found = self.range(&keys, &id, &id, 1).await.map_err(unavailable)?;
+        Ok(found.into_iter().next().and_then(|entry| decode(shard, entry)))
     }
 
     async fn replay(&self, ids: &[String]) -> Result<u64, StreamError> {
         let mut replayed = 0;
-        for id in known_form(ids) {
-            let mut call = REPLAY.key(names::DEAD_LETTERS);
-            call.key(names::CLICKS).arg(id.to_string()).arg(2 * HEAD_LEN);
-            replayed += self.0.script::<u64>(&call).await.map_err(unavailable)?;
+        for Place { shard, id } in known_form(ids) {
+            // Into the shard it was in: that is read as long as there are letters, and takes one step.
+            let keys = self.shards.find(shard).await.map_err(unavailable)?;
+            let mut call = REPLAY.key(&keys.dead_letters);
+            call.key(&keys.stream).arg(id.to_string()).arg(2 * HEAD_LEN);
+            replayed += self.lane.script::<u64>(&keys.stream, &call).await.map_err(unavailable)?;
         }
         Ok(replayed)
     }
 
     async fn purge(&self, ids: &[String]) -> Result<u64, StreamError> {
+        let mut shards: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
+        for Place { shard, id } in known_form(ids) {
+            shards.entry(shard).or_default().push(id.to_string());
+        }
         let mut purged = 0;
-        for some in known_form(ids).chunks(IDS_PER_CALL) {
-            let mut command = redis::cmd("XDEL");
-            command.arg(names::DEAD_LETTERS);
-            for id in some {
-                command.arg(id.to_string());
+        for (shard, ids) in shards {
+            let keys = self.shards.find(shard).await.map_err(unavailable)?;
+            for some in ids.chunks(IDS_PER_CALL) {
+                let mut command = redis::cmd("XDEL");
+                command.arg(&keys.dead_letters).arg(some);
+                purged += self.lane.query::<u64>(&keys.dead_letters, &command).await.map_err(unavailable)?;
             }
-            purged += self.0.query::<u64>(&command).await.map_err(unavailable)?;
         }
         Ok(purged)
     }

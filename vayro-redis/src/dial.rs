@@ -1,57 +1,105 @@
-//! Where the server is and how a connection to it is made: the one place that Sentinel or Cluster changes.
+//! Where servers are and how a connection to one is made: the one place that knows Sentinel and Cluster.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion, RedisError,
-    RedisResult, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError, RedisResult, TlsCertificates};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
-use crate::backoff::Backoff;
+use crate::address::{Address, Endpoint};
+use crate::cluster::Cluster;
 use crate::config::RedisConfig;
+use crate::sentinel::Sentinels;
+use crate::slot::away;
 use crate::wire::Wire;
 
 /// Commands that wait to be written on one connection; callers beyond wait in line.
 const PIPELINE_LEN_MAX: usize = 1024;
 /// Bytes encoded ahead of the socket.
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// Silence after which the kernel asks whether the other side is still there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Makes connections to the one server of the configuration.
+/// The server that a key is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Node {
+    /// The only one, or the master of the moment.
+    Main,
+    /// This node of a cluster.
+    At(Endpoint),
+}
+
+/// What a failure says about where to ask instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// The key is on another node.
+    Moved,
+    /// The key is on its way to this node and may be there already.
+    Ask(Node),
+    /// Some keys of the command have moved already; soon all will have.
+    Wait,
+}
+
+/// Certificates to check servers with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls(Option<Arc<[u8]>>);
+
+impl Tls {
+    /// Returns a client of one server.
+    pub(crate) fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        match &self.0 {
+            None => Client::open(info),
+            Some(pem) => Client::build_with_tls(
+                info,
+                TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) },
+            ),
+        }
+    }
+}
+
+/// Makes connections to the servers of the configuration; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
-    client: Client,
+    servers: Servers,
+    tls: Tls,
+    has_wire: bool,
     connect_timeout: Duration,
     /// The runtime that connections live on; callers may be on others that end earlier.
     runtime: Handle,
 }
 
+#[derive(Clone, Debug)]
+enum Servers {
+    Single(Arc<ConnectionInfo>),
+    Sentinel(Arc<Sentinels>),
+    Cluster(Arc<Cluster>),
+}
+
 impl Dialer {
     /// Checks the address; nothing is sent yet.
     pub(crate) fn new(config: &RedisConfig, runtime: Handle) -> RedisResult<Self> {
-        let info = config.url.expose_secret().into_connection_info()?;
-        // Without TCP_NODELAY small commands wait for the acknowledgment of the previous one.
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
-        // Replies are decoded by hand, in the shape every server version speaks.
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        let address = Address::parse(config.url.expose_secret())?;
+        if address.is_tls() {
             // The driver panics if nobody has chosen; an error here means that somebody has.
             let _chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let client = match &config.root_certificates {
-            None => Client::open(info)?,
-            Some(pem) => Client::build_with_tls(
-                info,
-                TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) },
-            )?,
+        let tls = Tls(config.root_certificates.as_deref().map(Arc::from));
+        // What is wrong with the certificates is found here, not at the first connection.
+        tls.client(address.like().clone())?;
+        let has_wire = Wire::can_reach(address.like());
+        let servers = match address {
+            Address::Single(info) => Servers::Single(Arc::new(info)),
+            Address::Sentinel { sentinels, master, like } => Servers::Sentinel(Arc::new(Sentinels {
+                sentinels,
+                master: master.into(),
+                like,
+                tls: tls.clone(),
+            })),
+            Address::Cluster { nodes, like } => {
+                Servers::Cluster(Arc::new(Cluster::new(nodes, like, tls.clone())))
+            }
         };
-        Ok(Self { client, connect_timeout: config.connect_timeout, runtime })
+        Ok(Self { servers, tls, has_wire, connect_timeout: config.connect_timeout, runtime })
     }
 
     /// Returns the runtime that connections live on.
@@ -59,88 +107,141 @@ impl Dialer {
         &self.runtime
     }
 
+    /// Tells whether keys are spread over nodes.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster(_))
+    }
+
+    /// Tells whether sentinels say where the server is.
+    pub(crate) fn is_sentinel(&self) -> bool {
+        matches!(self.servers, Servers::Sentinel(_))
+    }
+
+    /// Returns the server that `key` is on. Waits only for the first map of a cluster.
+    pub(crate) async fn node_of(&self, key: &str) -> RedisResult<Node> {
+        let Servers::Cluster(cluster) = &self.servers else { return Ok(Node::Main) };
+        let (owner, is_due) = cluster.owner(key);
+        if let Some(owner) = owner {
+            if is_due {
+                // Whoever needs the answer comes again; nobody has to wait for it.
+                let cluster = Arc::clone(cluster);
+                self.runtime.spawn(async move { cluster.ask().await });
+            }
+            return Ok(Node::At(owner));
+        }
+        self.ask(cluster).await?;
+        let (owner, _) = cluster.owner(key);
+        owner.map(Node::At).ok_or_else(|| away("no node of the cluster owns the key's slot"))
+    }
+
+    /// Returns every server that keys are on.
+    pub(crate) async fn nodes(&self) -> RedisResult<Vec<Node>> {
+        let Servers::Cluster(cluster) = &self.servers else { return Ok(vec![Node::Main]) };
+        self.ask(cluster).await?;
+        Ok(cluster.masters().into_iter().map(Node::At).collect())
+    }
+
+    async fn ask(&self, cluster: &Arc<Cluster>) -> RedisResult<()> {
+        let cluster = Arc::clone(cluster);
+        self.here(async move { cluster.ask().await }).await
+    }
+
+    /// Learns from a failure where things are, and tells what to do instead of giving up.
+    pub(crate) fn learn(&self, error: &RedisError, node: &Node) -> Option<Redirect> {
+        let Servers::Cluster(cluster) = &self.servers else { return None };
+        let target = || {
+            let mut words = error.detail()?.split_ascii_whitespace();
+            let slot: u16 = words.next()?.parse().ok()?;
+            let asked = match node {
+                Node::At(endpoint) => endpoint.host.as_str(),
+                Node::Main => "",
+            };
+            Some((slot, Endpoint::told(words.next()?, asked)?))
+        };
+        match error.code() {
+            Some("MOVED") => {
+                let (slot, owner) = target()?;
+                cluster.correct(slot, owner);
+                Some(Redirect::Moved)
+            }
+            Some("ASK") => target().map(|(_, owner)| Redirect::Ask(Node::At(owner))),
+            Some("TRYAGAIN") => Some(Redirect::Wait),
+            // The answer of a node that does its part.
+            Some(code) if !matches!(code, "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY") => None,
+            _ => {
+                cluster.doubt();
+                None
+            }
+        }
+    }
+
     /// Makes a connection. Must run on [`Self::runtime`]: it ends with the runtime that made it.
-    pub(crate) async fn dial(&self, response_timeout: Duration) -> RedisResult<MultiplexedConnection> {
+    pub(crate) async fn dial(
+        &self,
+        node: &Node,
+        response_timeout: Duration,
+    ) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(response_timeout))
             .set_pipeline_buffer_size(PIPELINE_LEN_MAX)
             .set_write_backpressure_boundary(WRITE_BUFFER_BYTES_MAX);
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        let dial = async {
+            let client = self.tls.client(self.find(node).await?)?;
+            client.get_multiplexed_async_connection_with_config(&config).await
+        };
+        let dialed = dial.await;
+        if let Err(error) = &dialed {
+            self.learn(error, node);
+        }
+        dialed
+    }
+
+    /// Returns how to reach the server now.
+    async fn find(&self, node: &Node) -> RedisResult<ConnectionInfo> {
+        match (&self.servers, node) {
+            (Servers::Single(info), _) => Ok((**info).clone()),
+            (Servers::Sentinel(sentinels), _) => sentinels.find_master().await,
+            (Servers::Cluster(cluster), Node::At(endpoint)) => Ok(endpoint.reached_like(&cluster.like)),
+            (Servers::Cluster(_), Node::Main) => Err(away("a cluster has no main node")),
+        }
     }
 
     /// Tells whether [`Self::dial_wire`] works for the address.
     pub(crate) fn has_wire(&self) -> bool {
-        Wire::can_reach(self.client.get_connection_info())
+        self.has_wire
     }
 
     /// Makes a bare connection, on whichever runtime this is called.
-    pub(crate) async fn dial_wire(&self) -> RedisResult<Wire> {
-        let (info, limit) = (self.client.get_connection_info().clone(), self.connect_timeout);
-        let dial = self.runtime.spawn(async move {
-            match tokio::time::timeout(limit, Wire::dial(&info)).await {
-                Ok(result) => Ok(result?),
-                Err(elapsed) => Err(RedisError::from(std::io::Error::from(elapsed))),
+    pub(crate) async fn dial_wire(&self, node: &Node) -> RedisResult<Wire> {
+        let (dialer, node) = (self.clone(), node.clone());
+        self.here(async move {
+            let dial = async {
+                let info = dialer.find(&node).await?;
+                Ok::<_, RedisError>(Wire::dial(&info).await?)
+            };
+            let limit = dialer.connect_timeout;
+            let dialed = tokio::time::timeout(limit, dial).await.map_err(std::io::Error::from)?;
+            if let Err(error) = &dialed {
+                dialer.learn(error, &node);
             }
-        });
-        dial.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+            dialed
+        })
+        .await
     }
 
     /// Makes a connection for commands that block, on whichever runtime this is called.
-    pub(crate) async fn dial_blocking(&self) -> RedisResult<MultiplexedConnection> {
-        let dialer = self.clone();
-        let dial = self.runtime.spawn(async move { dialer.dial(dialer.connect_timeout).await });
-        dial.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
-    }
-}
-
-/// The error of a server that nobody is connected to.
-pub(crate) fn away(why: &'static str) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::NotConnected, why).into()
-}
-
-/// Keeps dead peers from being waited for.
-pub(crate) fn keepalive() -> socket2::TcpKeepalive {
-    socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
-}
-
-/// The place of a connection that one caller uses at a time.
-///
-/// The connection is taken out while it is used and put back only after a whole answer: if the caller
-/// vanishes in between, so does the connection, and the answer cannot reach the next caller.
-#[derive(Debug)]
-pub(crate) struct Slot<C> {
-    connection: Option<C>,
-    backoff: Backoff,
-}
-
-impl<C> Default for Slot<C> {
-    fn default() -> Self {
-        Self { connection: None, backoff: Backoff::default() }
-    }
-}
-
-impl<C> Slot<C> {
-    /// Returns how long it takes until a connection may be made, `None` if there is one or one may be made.
-    pub(crate) fn pause(&self) -> Option<Duration> {
-        if self.connection.is_some() { None } else { self.backoff.wait(Instant::now()) }
+    pub(crate) async fn dial_blocking(&self, node: &Node) -> RedisResult<MultiplexedConnection> {
+        let (dialer, node) = (self.clone(), node.clone());
+        self.here(async move { dialer.dial(&node, dialer.connect_timeout).await }).await
     }
 
-    /// Takes the connection, making one if there is none. Fails at once during a pause after a failure.
-    pub(crate) async fn take(&mut self, dial: impl Future<Output = RedisResult<C>>) -> RedisResult<C> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
-        }
-        if self.pause().is_some() {
-            return Err(away("Redis did not answer a moment ago"));
-        }
-        let result = dial.await;
-        self.backoff.note(result.is_ok(), Instant::now());
-        result
-    }
-
-    /// Puts the connection back.
-    pub(crate) fn put(&mut self, connection: C) {
-        self.connection = Some(connection);
+    /// Runs on [`Self::runtime`].
+    async fn here<T: Send + 'static>(
+        &self,
+        what: impl Future<Output = RedisResult<T>> + Send + 'static,
+    ) -> RedisResult<T> {
+        let task = self.runtime.spawn(what);
+        task.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
+use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,9 +16,11 @@ use vayro_core::ports::{BoxError, InvalidationFeed};
 
 use crate::backoff;
 use crate::client::RedisClient;
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Node};
 use crate::entry::{self, Entry, ShapeError};
+use crate::lane::ask_all;
 use crate::names;
+use crate::sentinel::says_master;
 use crate::units::millis;
 
 /// Fields of a message.
@@ -102,8 +104,8 @@ impl Reader {
     async fn run(mut self) {
         let mut failures = 0;
         loop {
-            let error = match self.dialer.dial(2 * BLOCK).await {
-                Ok(connection) => self.follow(connection, &mut failures).await,
+            let error = match self.dial().await {
+                Ok((connection, node)) => self.follow(connection, &node, &mut failures).await,
                 Err(error) => error.into(),
             };
             self.is_connected.store(false, Ordering::Relaxed);
@@ -115,8 +117,18 @@ impl Reader {
         }
     }
 
+    async fn dial(&self) -> RedisResult<(MultiplexedConnection, Node)> {
+        let node = self.dialer.node_of(names::INVALIDATIONS).await?;
+        Ok((self.dialer.dial(&node, 2 * BLOCK).await?, node))
+    }
+
     /// Reads until the connection fails, and says how it did.
-    async fn follow(&mut self, mut connection: MultiplexedConnection, failures: &mut u32) -> BoxError {
+    async fn follow(
+        &mut self,
+        mut connection: MultiplexedConnection,
+        node: &Node,
+        failures: &mut u32,
+    ) -> BoxError {
         loop {
             match self.read(&mut connection).await {
                 Ok(messages) => {
@@ -130,7 +142,12 @@ impl Reader {
                         }
                     }
                 }
-                Err(error) => return error,
+                Err(error) => {
+                    if let Some(error) = error.downcast_ref() {
+                        self.dialer.learn(error, node);
+                    }
+                    return error;
+                }
             }
         }
     }
@@ -142,7 +159,15 @@ impl Reader {
         pipeline.cmd("XRANGE").arg(names::INVALIDATIONS).arg(last).arg(last);
         pipeline.cmd("XREAD").arg("COUNT").arg(READ_LEN_MAX).arg("BLOCK").arg(millis(BLOCK));
         pipeline.arg("STREAMS").arg(names::INVALIDATIONS).arg(last);
-        let (anchor, read): (Value, Value) = pipeline.query_async(connection).await?;
+        if self.dialer.is_sentinel() {
+            // A master that became a replica goes on answering reads, a little late.
+            pipeline.cmd("ROLE");
+        }
+        let mut replies = ask_all(connection, &pipeline).await?.into_iter();
+        let (anchor, read) = (replies.next().ok_or(ShapeError)?, replies.next().ok_or(ShapeError)?);
+        if replies.next().is_some_and(|role| !says_master(role)) {
+            return Err("the server is no master anymore".into());
+        }
         // The stream is only ever cut at its old end, so while the last message is there, all since are.
         let is_gapless = !entry::list(anchor)?.is_empty() || (last == START && self.is_connected());
         if !is_gapless {

@@ -3,11 +3,14 @@
 //!
 //! Nothing here is a source of truth: links live in the database, and clicks only pass through. Start
 //! reading at [`names`] for the schema and [`client`] for connections; the scripts in `src/lua` hold
-//! every step that must happen at once. One server for now; where it is, is known to one module only.
+//! every step that must happen at once. One server, a master that sentinels know, or a cluster: which it is,
+//! is known to the modules behind `dial` only.
 
+mod address;
 mod backoff;
 mod breaker;
 pub mod client;
+mod cluster;
 pub mod config;
 mod dead_letters;
 mod dial;
@@ -20,7 +23,11 @@ pub mod names;
 mod publisher;
 mod reports;
 mod scripts;
+mod sentinel;
+pub mod shard;
+pub mod shards;
 mod sink;
+mod slot;
 mod stream;
 mod units;
 mod visits;
@@ -32,8 +39,11 @@ pub use dead_letters::RedisDeadLetters;
 pub use feed::RedisInvalidationFeed;
 pub use limits::RedisRateLimiter;
 pub use lookup::RedisLookup;
+pub use names::ShardKeys;
 pub use publisher::RedisPublisher;
 pub use reports::RedisEdgeReports;
+pub use shard::Shard;
+pub use shards::{Layout, SetShardsError};
 pub use sink::RedisClickSink;
 pub use stream::RedisClickStream;
 pub use visits::RedisRecentVisits;

@@ -32,10 +32,11 @@ impl RateLimiter for RedisRateLimiter {
         _now: Timestamp,
     ) -> Result<RateDecision, StreamError> {
         let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut call = HIT.key(names::limit(key));
+        let key = names::limit(key);
+        let mut call = HIT.key(&key);
         call.arg(window_ms);
         let (hits, left_ms): (u32, u64) =
-            self.0.script(&call).await.map_err(|error| StreamError(error.into()))?;
+            self.0.script(&key, &call).await.map_err(|error| StreamError(error.into()))?;
         Ok(RateDecision {
             is_allowed: hits <= limit,
             remaining: limit.saturating_sub(hits),
@@ -44,8 +45,9 @@ impl RateLimiter for RedisRateLimiter {
     }
 
     async fn reset(&self, key: &str) -> Result<(), StreamError> {
+        let key = names::limit(key);
         let mut command = redis::cmd("DEL");
-        command.arg(names::limit(key));
-        self.0.query::<()>(&command).await.map_err(|error| StreamError(error.into()))
+        command.arg(&key);
+        self.0.query::<()>(&key, &command).await.map_err(|error| StreamError(error.into()))
     }
 }

@@ -38,7 +38,7 @@ impl RedisLookup {
         }
         let mut command = redis::cmd("GETEX");
         command.arg(link_key).arg("EX").arg(names::LINK_TTL_SECONDS);
-        self.judge(self.lane.query(&command).await)
+        self.judge(self.lane.query(link_key, &command).await)
     }
 
     /// Caches what the database said. Losing this costs one more look-up later.
@@ -47,7 +47,7 @@ impl RedisLookup {
         let floor = names::floor(link_key);
         let mut call = FILL.key(link_key);
         call.key(floor).arg(json).arg(link.revision).arg(names::LINK_TTL_SECONDS);
-        self.judge(self.lane.script::<()>(&call).await);
+        self.judge(self.lane.script::<()>(link_key, &call).await);
     }
 
     /// Keeps book about how Redis does.

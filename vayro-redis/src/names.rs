@@ -4,6 +4,8 @@
 use vayro_core::link::LinkKey;
 use vayro_core::visits::VisitClaim;
 
+use crate::shard::Shard;
+
 /// How long a link stays in the shared cache after it was last used.
 pub const LINK_TTL_SECONDS: u64 = 24 * 60 * 60;
 
@@ -17,20 +19,66 @@ pub const INVALIDATIONS: &str = "vayro:invalidations";
 /// Messages the stream of invalidations keeps at least; an edge further behind starts over.
 pub const INVALIDATIONS_LEN_MAX: usize = 100_000;
 
-/// The click stream.
+/// The click stream, where there is one shard.
 pub const CLICKS: &str = "stream:clicks";
+
+/// Most shards of the click stream. Far more than pays off, and few enough to be looked at one by one.
+pub const SHARDS_MAX: u16 = 64;
+
+/// The hash of the shards that are read: the name of each stream with `active`, written to as well, or
+/// `retiring`, read until it is empty. Where it is missing, [`CLICKS`] is the only one.
+pub const SHARDS: &str = "vayro:shards";
+
+/// The hash of the workers that read shards, each with the millisecond until which it counts as alive.
+pub const WORKERS: &str = "vayro:workers:{vayro:leases}";
+
+/// The hash of the shards with the worker that reads each. The braces of [`WORKERS`] put both on one node.
+pub const LEASES: &str = "vayro:leases";
 
 /// The consumer group of the workers.
 pub const GROUP: &str = "workers";
 
-/// The dead letters.
+/// The dead letters of [`CLICKS`].
 pub const DEAD_LETTERS: &str = "stream:clicks:dead";
 
-/// Counts settled entries. The braces put it on the node of [`CLICKS`] in Redis Cluster.
-pub const SETTLED: &str = "vayro:settled:{stream:clicks}";
+/// The keys of one shard of the click stream. All lie on one slot of Redis Cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardKeys {
+    /// Which shard.
+    pub shard: Shard,
+    /// Its entries: `stream:clicks`, or `stream:clicks:{7}`.
+    pub stream: String,
+    /// Its dead letters.
+    pub dead_letters: String,
+    /// Counts settled entries.
+    pub settled: String,
+    /// Never there; see the script that makes the group.
+    pub(crate) nothing: String,
+}
 
-/// Never there; see the script that makes the group.
-pub(crate) const NOTHING: &str = "vayro:nothing:{stream:clicks}";
+impl ShardKeys {
+    /// Returns the keys of this shard. The dead letters of the only shard have another name in a cluster, where
+    /// `stream:clicks:dead` would lie on another node than `stream:clicks`.
+    pub(crate) fn new(shard: Shard, is_cluster: bool) -> Self {
+        let stream = shard.stream();
+        match shard {
+            Shard::Whole => Self {
+                shard,
+                dead_letters: if is_cluster { format!("{{{CLICKS}}}:dead") } else { DEAD_LETTERS.to_owned() },
+                settled: format!("vayro:settled:{{{CLICKS}}}"),
+                nothing: format!("vayro:nothing:{{{CLICKS}}}"),
+                stream,
+            },
+            Shard::Part(_) => Self {
+                shard,
+                dead_letters: format!("{stream}:dead"),
+                settled: format!("vayro:settled:{stream}"),
+                nothing: format!("vayro:nothing:{stream}"),
+                stream,
+            },
+        }
+    }
+}
 
 /// The hash of the newest report of each edge.
 pub const EDGES: &str = "vayro:edges";
@@ -66,6 +114,24 @@ pub fn visit(visit: &VisitClaim) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::slot_of;
+
+    #[test]
+    fn the_keys_of_a_shard_share_its_slot() {
+        let whole = ShardKeys::new(Shard::Whole, false);
+        assert_eq!((whole.stream.as_str(), whole.dead_letters.as_str()), (CLICKS, DEAD_LETTERS));
+        assert_eq!(whole.settled, "vayro:settled:{stream:clicks}");
+        let part = ShardKeys::new(Shard::Part(7), true);
+        assert_eq!(part.stream, "stream:clicks:{7}");
+        assert_eq!(part.dead_letters, "stream:clicks:{7}:dead");
+        for keys in [ShardKeys::new(Shard::Whole, true), part] {
+            let slot = slot_of(keys.stream.as_bytes());
+            for key in [keys.dead_letters, keys.settled, keys.nothing] {
+                assert_eq!(slot_of(key.as_bytes()), slot, "{key}");
+            }
+        }
+        assert_eq!(slot_of(LEASES.as_bytes()), slot_of(WORKERS.as_bytes()));
+    }
 
     #[test]
     fn keys_are_the_specifications() {

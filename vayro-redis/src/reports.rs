@@ -25,7 +25,7 @@ impl RedisEdgeReports {
     async fn forget(&self, gone: &[&str]) {
         let mut command = redis::cmd("HDEL");
         command.arg(names::EDGES).arg(gone);
-        if let Err(error) = self.0.query::<()>(&command).await {
+        if let Err(error) = self.0.query::<()>(names::EDGES, &command).await {
             tracing::debug!(%error, "old edge reports stay for now");
         }
     }
@@ -36,16 +36,16 @@ impl EdgeReports for RedisEdgeReports {
     async fn report(&self, report: &EdgeReport) -> Result<(), StreamError> {
         let json = serde_json::to_vec(report).map_err(|error| StreamError(error.into()))?;
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HSET").arg(names::EDGES).arg(&report.edge).arg(json).ignore();
-        pipeline.cmd("EXPIRE").arg(names::EDGES).arg(names::EDGE_TTL_SECONDS).ignore();
-        self.0.pipeline::<()>(&pipeline).await.map_err(|error| StreamError(error.into()))
+        pipeline.cmd("HSET").arg(names::EDGES).arg(&report.edge).arg(json);
+        pipeline.cmd("EXPIRE").arg(names::EDGES).arg(names::EDGE_TTL_SECONDS);
+        self.0.pipeline::<()>(names::EDGES, &pipeline).await.map_err(|error| StreamError(error.into()))
     }
 
     async fn list(&self, since: Timestamp) -> Result<Vec<EdgeReport>, StreamError> {
         let mut command = redis::cmd("HGETALL");
         command.arg(names::EDGES);
         let all: HashMap<String, Vec<u8>> =
-            self.0.query(&command).await.map_err(|error| StreamError(error.into()))?;
+            self.0.query(names::EDGES, &command).await.map_err(|error| StreamError(error.into()))?;
         // Another version's report may be unreadable here; it is left out and left alone.
         let reports: Vec<Option<EdgeReport>> =
             all.values().map(|json| serde_json::from_slice(json).ok()).collect();

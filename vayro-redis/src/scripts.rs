@@ -23,6 +23,11 @@ script!(
     "publish.lua"
 );
 script!(
+    /// Writes one cached link.
+    CACHE,
+    "cache.lua"
+);
+script!(
     /// Counts a hit of a rate limit.
     HIT,
     "hit.lua"
@@ -66,6 +71,36 @@ script!(
     /// Makes entries ones that were never handed out.
     REWIND,
     "rewind.lua"
+);
+script!(
+    /// Changes how many shards are written to.
+    SET_SHARDS,
+    "set_shards.lua"
+);
+script!(
+    /// Takes up a stream that is there and not known as a shard.
+    ADOPT_SHARD,
+    "adopt_shard.lua"
+);
+script!(
+    /// Removes the keys of a shard that is empty.
+    RETIRE_SHARD,
+    "retire_shard.lua"
+);
+script!(
+    /// Forgets a shard whose keys are removed.
+    FORGET_SHARD,
+    "forget_shard.lua"
+);
+script!(
+    /// Spreads shards over workers.
+    LEASE,
+    "lease.lua"
+);
+script!(
+    /// Gives up all leases.
+    RELEASE,
+    "release.lua"
 );
 script!(
     /// Forgets one consumer.

@@ -1,6 +1,8 @@
-//! The click stream as one worker sees it.
+//! The click stream as one worker sees it: all shards, and of new entries those it holds a lease of.
 
+mod batch;
 mod housekeeping;
+mod lease;
 mod purge;
 mod reader;
 mod reclaim;
@@ -8,11 +10,14 @@ mod replay;
 mod stats;
 mod unsettled;
 
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use redis::{RedisError, RedisResult};
 use vayro_core::failpoint;
 use vayro_core::ids::ClickId;
@@ -22,17 +27,17 @@ use vayro_core::purge::ClickSelector;
 use vayro_core::stream::{BoundedCount, Delivery, DeliveryId, NewDeadLetter, StreamStats, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
+use self::lease::Held;
 use self::reader::Reader;
 use crate::client::RedisClient;
 use crate::dead_letters;
+use crate::dial::Dialer;
 use crate::entry::Entry;
 use crate::lane::Lane;
-use crate::names;
+use crate::names::{self, ShardKeys};
 use crate::scripts::{ACK, CREATE_GROUP, DEAD_LETTER};
-
-/// Most entries asked for at once. The server does nothing else meanwhile, some milliseconds per thousand, and
-/// edges look links up there.
-const READ_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+use crate::shard::{Place, Shard, place};
+use crate::shards::Shards;
 
 /// Ids in one call of a script; Lua takes some thousands of values at most.
 const IDS_PER_CALL: usize = 1000;
@@ -44,8 +49,13 @@ const IDS_PER_CALL: usize = 1000;
 #[derive(Debug)]
 pub struct RedisClickStream {
     lane: Lane,
-    reader: Reader,
+    dialer: Dialer,
+    shards: Arc<Shards>,
     consumer: String,
+    held: tokio::sync::Mutex<Held>,
+    readers: Mutex<HashMap<Shard, Arc<Reader>>>,
+    /// Counts rounds, so that each begins with another shard.
+    turn: AtomicUsize,
     lost: AtomicU64,
 }
 
@@ -53,11 +63,14 @@ impl RedisClickStream {
     /// Returns the consumer of this name, which must be its own: nobody else's, and not that of an
     /// earlier start.
     pub fn new(client: &RedisClient, consumer: impl Into<String>) -> Self {
-        let consumer = consumer.into();
         Self {
             lane: client.commands.clone(),
-            reader: Reader::new(client.dialer.clone(), consumer.clone()),
-            consumer,
+            dialer: client.dialer.clone(),
+            shards: Arc::clone(&client.shards),
+            consumer: consumer.into(),
+            held: tokio::sync::Mutex::default(),
+            readers: Mutex::default(),
+            turn: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
         }
     }
@@ -78,35 +91,49 @@ impl RedisClickStream {
         self.forget_idle(idle_min).await.map_err(unavailable)
     }
 
+    /// Returns every shard that may hold entries.
+    async fn all(&self) -> RedisResult<Vec<Arc<ShardKeys>>> {
+        Ok(self.shards.layout().await?.all().cloned().collect())
+    }
+
     /// Runs what needs the group, making the group first if the server says that it is not there.
-    async fn with_group<T, F>(&self, run: impl Fn() -> F) -> RedisResult<T>
+    async fn with_group<T, F>(&self, keys: &ShardKeys, run: impl Fn() -> F) -> RedisResult<T>
     where
         F: Future<Output = RedisResult<T>>,
     {
         match run().await {
             Err(error) if is_group_missing(&error) => {
-                let mut call = CREATE_GROUP.key(names::CLICKS);
-                call.key(names::NOTHING).arg(names::GROUP);
-                self.lane.script::<()>(&call).await?;
+                self.create_group(keys).await?;
                 run().await
             }
             result => result,
         }
     }
 
+    async fn create_group(&self, keys: &ShardKeys) -> RedisResult<()> {
+        let mut call = CREATE_GROUP.key(&keys.stream);
+        call.key(&keys.nothing).arg(names::GROUP);
+        self.lane.script(&keys.stream, &call).await
+    }
+
     /// Tells deliveries from entries that are gone, which are settled and counted.
-    async fn deliver(&self, entries: Vec<(Entry, u32)>) -> Result<Vec<Delivery>, BoxError> {
-        let mut deliveries = Vec::with_capacity(entries.len());
-        let mut gone = Vec::new();
-        for (entry, attempts) in entries {
-            match entry.fields {
-                Some(fields) => deliveries.push(Delivery { id: DeliveryId(entry.id), attempts, fields }),
-                None => gone.push(entry.id),
+    async fn deliver(&self, found: Vec<(Arc<ShardKeys>, Vec<(Entry, u32)>)>) -> RedisResult<Vec<Delivery>> {
+        let mut deliveries = Vec::with_capacity(found.iter().map(|(_, entries)| entries.len()).sum());
+        for (keys, entries) in found {
+            let mut gone = Vec::new();
+            for (entry, attempts) in entries {
+                match entry.fields {
+                    Some(fields) => {
+                        let id = DeliveryId(place(keys.shard, &entry.id));
+                        deliveries.push(Delivery { id, attempts, fields });
+                    }
+                    None => gone.push(entry.id),
+                }
             }
-        }
-        if !gone.is_empty() {
-            self.count_lost(gone.len());
-            self.settle(&gone).await?;
+            if !gone.is_empty() {
+                self.count_lost(gone.len());
+                self.settle(&keys, &gone).await?;
+            }
         }
         Ok(deliveries)
     }
@@ -116,26 +143,58 @@ impl RedisClickStream {
         tracing::error!(lost, "{count} clicks were removed from the stream before they were stored");
     }
 
-    async fn settle(&self, ids: &[impl AsRef<str>]) -> RedisResult<()> {
+    async fn settle(&self, keys: &ShardKeys, ids: &[impl AsRef<str>]) -> RedisResult<()> {
         for some in ids.chunks(IDS_PER_CALL) {
-            let mut call = ACK.key(names::CLICKS);
-            call.key(names::SETTLED).arg(names::GROUP);
+            let mut call = ACK.key(&keys.stream);
+            call.key(&keys.settled).arg(names::GROUP);
             for id in some {
                 call.arg(id.as_ref());
             }
-            self.lane.script::<()>(&call).await?;
+            self.lane.script::<()>(&keys.stream, &call).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_all(&self, ids: &[DeliveryId]) -> RedisResult<()> {
+        let mut shards: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
+        for id in ids {
+            // What has another form was never handed out here, so there is nothing to settle.
+            let Ok(Place { shard, id }) = id.0.parse() else { continue };
+            shards.entry(shard).or_default().push(id.to_string());
+        }
+        for (shard, ids) in shards {
+            self.settle(&*self.shards.find(shard).await?, &ids).await?;
         }
         Ok(())
     }
 
     async fn put_aside(&self, letter: &NewDeadLetter) -> RedisResult<()> {
-        let mut call = DEAD_LETTER.key(names::CLICKS);
-        call.key(names::DEAD_LETTERS).key(names::SETTLED);
-        call.arg(names::GROUP).arg(&letter.delivery.id.0);
+        let place: Place = letter.delivery.id.0.parse().map_err(std::io::Error::other)?;
+        let keys = self.shards.find(place.shard).await?;
+        let mut call = DEAD_LETTER.key(&keys.stream);
+        call.key(&keys.dead_letters).key(&keys.settled);
+        call.arg(names::GROUP).arg(place.id.to_string());
         dead_letters::encode(letter, |value| {
             call.arg(value);
         });
-        self.with_group(|| self.lane.script::<()>(&call)).await
+        self.with_group(&keys, || self.lane.script::<()>(&keys.stream, &call)).await
+    }
+
+    async fn take(&self, max: NonZeroUsize, wait: Duration) -> RedisResult<Vec<Delivery>> {
+        let found = self.read_new(max, wait).await?.into_iter();
+        let new = |entries: Vec<Entry>| entries.into_iter().map(|entry| (entry, 1)).collect();
+        self.deliver(found.map(|(keys, entries)| (keys, new(entries))).collect()).await
+    }
+
+    async fn take_over(&self, max: NonZeroUsize, min_idle: Duration) -> RedisResult<Vec<Delivery>> {
+        let (mut found, mut room) = (Vec::new(), max.get());
+        for keys in self.held().await? {
+            let Some(max) = NonZeroUsize::new(room) else { break };
+            let entries = self.with_group(&keys, || self.claim(&keys, max, min_idle)).await?;
+            room -= entries.len();
+            found.push((keys, entries));
+        }
+        self.deliver(found).await
     }
 }
 
@@ -153,28 +212,15 @@ fn unavailable(error: impl Into<BoxError>) -> StreamError {
 #[async_trait]
 impl ClickStream for RedisClickStream {
     async fn next_batch(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>, StreamError> {
-        let first = max.min(READ_MAX);
-        let mut entries = self.with_group(|| self.reader.read(first, wait)).await.map_err(unavailable)?;
-        let mut is_full = entries.len() == first.get();
-        while is_full && let Some(room) = NonZeroUsize::new(max.get() - entries.len()) {
-            let next = room.min(READ_MAX);
-            // What was handed out before a failure is delivered; the next call meets the failure again.
-            let Ok(more) = self.reader.read(next, Duration::ZERO).await else { break };
-            is_full = more.len() == next.get();
-            entries.extend(more);
-        }
-        let entries = entries.into_iter().map(|entry| (entry, 1)).collect();
-        self.deliver(entries).await.map_err(StreamError)
+        self.take(max, wait).await.map_err(unavailable)
     }
 
     async fn reclaim(&self, max: NonZeroUsize, min_idle: Duration) -> Result<Vec<Delivery>, StreamError> {
-        let entries = self.with_group(|| self.claim(max, min_idle)).await.map_err(unavailable)?;
-        self.deliver(entries).await.map_err(StreamError)
+        self.take_over(max, min_idle).await.map_err(unavailable)
     }
 
     async fn ack(&self, ids: &[DeliveryId]) -> Result<(), StreamError> {
-        let ids: Vec<&str> = ids.iter().map(|id| id.0.as_str()).collect();
-        self.settle(&ids).await.map_err(unavailable)
+        self.settle_all(ids).await.map_err(unavailable)
     }
 
     async fn dead_letter(&self, letters: &[NewDeadLetter]) -> Result<(), StreamError> {
@@ -186,20 +232,35 @@ impl ClickStream for RedisClickStream {
     }
 
     async fn trim(&self, window: Duration, now: Timestamp) -> Result<u64, StreamError> {
-        self.forget_idle_consumers(housekeeping::CONSUMER_IDLE_MAX).await?;
-        self.cut(window, now).await.map_err(unavailable)
+        self.keep_house(window, now).await.map_err(unavailable)
     }
 
     async fn stats(&self, _now: Timestamp) -> Result<StreamStats, StreamError> {
-        self.with_group(|| self.measure()).await.map_err(unavailable)
+        self.measure_all().await.map_err(unavailable)
     }
 
     async fn unsettled(&self, max: u64) -> Result<Unsettled, StreamError> {
-        self.with_group(|| self.count_unsettled(max)).await.map_err(unavailable)
+        let mut unsettled = Unsettled::default();
+        for keys in self.all().await.map_err(unavailable)? {
+            if unsettled.total() >= max {
+                unsettled.is_capped = true;
+                break;
+            }
+            let room = max - unsettled.total();
+            let counted = self.with_group(&keys, || self.count_unsettled(&keys, room)).await;
+            unsettled.add(counted.map_err(unavailable)?);
+        }
+        Ok(unsettled)
     }
 
     async fn replay(&self, since: Timestamp) -> Result<BoundedCount, StreamError> {
-        self.with_group(|| self.rewind(since)).await.map_err(unavailable)
+        let mut all = BoundedCount { count: 0, is_capped: false };
+        for keys in self.all().await.map_err(unavailable)? {
+            let rewound = self.with_group(&keys, || self.rewind(&keys, since)).await.map_err(unavailable)?;
+            all.count += rewound.count;
+            all.is_capped |= rewound.is_capped;
+        }
+        Ok(all)
     }
 
     async fn purge(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
 use vayro_core::ids::ClickId;
 use vayro_core::ports::{RecentVisits, StreamError};
 use vayro_core::timestamp::Timestamp;
@@ -55,7 +55,7 @@ impl RedisRecentVisits {
         window: Duration,
         now: Timestamp,
     ) -> RedisResult<Vec<bool>> {
-        let replies = self.lane.replies(&pipeline(visits, |visit| mark(visit, window))).await?;
+        let replies = self.lane.scatter(commands(visits, |visit| mark(visit, window))).await?;
         let mut counted = vec![true; visits.len()];
         let (mut left, mut is_full) = (Vec::new(), false);
         for (index, reply) in replies.into_iter().enumerate() {
@@ -94,7 +94,7 @@ impl RedisRecentVisits {
             }
             let asked = left.iter().map(|index| &visits[*index]);
             let replies =
-                self.lane.replies(&pipeline(asked, |visit| script(visit, window, is_known))).await?;
+                self.lane.scatter(commands(asked, |visit| script(visit, window, is_known))).await?;
             let mut unknown = Vec::new();
             for (index, reply) in left.into_iter().zip(replies) {
                 match answer(reply)? {
@@ -120,7 +120,7 @@ impl RedisRecentVisits {
         counted: &mut [bool],
     ) -> RedisResult<()> {
         let asked = indexes.iter().map(|index| &visits[*index]);
-        let replies = self.lane.replies(&pipeline(asked, get)).await?;
+        let replies = self.lane.scatter(commands(asked, get)).await?;
         let mut here = self.here.lock();
         if here.is_empty() {
             tracing::warn!("Redis has no memory left; repeats are told apart by each worker for itself");
@@ -142,16 +142,12 @@ impl RedisRecentVisits {
     }
 }
 
-fn pipeline<'a>(
+/// Returns a command for each visit with the key it is about.
+fn commands<'a>(
     visits: impl IntoIterator<Item = &'a VisitClaim>,
     command: impl Fn(&VisitClaim) -> Cmd,
-) -> Pipeline {
-    let visits = visits.into_iter();
-    let mut pipeline = Pipeline::with_capacity(visits.size_hint().0);
-    for visit in visits {
-        pipeline.add_command(command(visit));
-    }
-    pipeline
+) -> Vec<(String, Cmd)> {
+    visits.into_iter().map(|visit| (names::visit(visit), command(visit))).collect()
 }
 
 fn mark(visit: &VisitClaim, window: Duration) -> Cmd {

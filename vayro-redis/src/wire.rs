@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use vayro_core::click::Fields;
 
-use crate::dial::keepalive;
 use crate::entry::Entry;
+use crate::slot::keepalive;
 
 /// Bytes asked of the socket at a time.
 const READ_LEN: usize = 64 * 1024;

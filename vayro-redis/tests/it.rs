@@ -4,12 +4,18 @@
 mod cache;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/contracts.rs"]
 mod contracts;
 #[path = "it/faults.rs"]
 mod faults;
 #[path = "it/feed.rs"]
 mod feed;
+#[path = "it/sentinel.rs"]
+mod sentinel;
+#[path = "it/shards.rs"]
+mod shards;
 #[path = "it/stream.rs"]
 mod stream;
 #[path = "it/support.rs"]

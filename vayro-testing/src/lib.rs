@@ -8,6 +8,7 @@ mod process;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod chaos;
+pub mod cluster;
 pub mod disk;
 pub mod fixture;
 pub mod load;
@@ -15,6 +16,7 @@ pub mod port;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod sentinel;
 pub mod system;
 pub mod versions;
 pub mod wait;

@@ -185,3 +185,12 @@ impl RedisServer {
         self.process.as_ref().expect("the server runs").resume();
     }
 }
+
+/// Sends one command; `None` if nobody answers or it is refused.
+pub(crate) async fn ask<T: ::redis::FromRedisValue>(url: &str, words: &[&str]) -> Option<T> {
+    let client = ::redis::Client::open(url).ok()?;
+    let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+    let mut command = ::redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(&mut connection).await.ok()
+}

@@ -44,7 +44,10 @@ pub trait BoardFixture: Send + Sync {
 #[macro_export]
 macro_rules! invalidation_contract {
     ($make:expr) => {
-        $crate::contract_rules! { messages, $make,
+        $crate::invalidation_contract! { contract_rules, $make }
+    };
+    ($each:ident, $make:expr) => {
+        $crate::$each! { messages, $make,
             a_change_reaches_every_feed
             changes_arrive_in_order
             a_deletion_is_a_change_too
@@ -61,7 +64,10 @@ macro_rules! invalidation_contract {
 #[macro_export]
 macro_rules! board_contract {
     ($make:expr) => {
-        $crate::contract_rules! { messages, $make,
+        $crate::board_contract! { contract_rules, $make }
+    };
+    ($each:ident, $make:expr) => {
+        $crate::$each! { messages, $make,
             the_newest_report_of_each_edge_is_listed
             silent_edges_drop_out_of_the_list
             hits_are_allowed_up_to_the_limit

@@ -44,7 +44,10 @@ pub trait StreamFixture: Send + Sync {
 #[macro_export]
 macro_rules! click_stream_contract {
     ($make:expr) => {
-        $crate::contract_rules! { stream, $make,
+        $crate::click_stream_contract! { contract_rules, $make }
+    };
+    ($each:ident, $make:expr) => {
+        $crate::$each! { stream, $make,
             clicks_come_out_as_they_went_in_and_in_order
             odd_clicks_survive_the_stream
             nothing_appended_is_no_error
@@ -83,7 +86,10 @@ macro_rules! click_stream_contract {
 #[macro_export]
 macro_rules! shared_click_stream_contract {
     ($make:expr) => {
-        $crate::contract_rules! { stream, $make,
+        $crate::shared_click_stream_contract! { contract_rules, $make }
+    };
+    ($each:ident, $make:expr) => {
+        $crate::$each! { stream, $make,
             consumers_share_the_entries
             entries_of_a_lost_consumer_go_to_another
             an_entry_may_be_settled_by_another_consumer

@@ -7,7 +7,7 @@ use vayro_core::failpoint;
 use vayro_core::timestamp::Timestamp;
 
 use super::{RedisClickStream, is_group_missing};
-use crate::names;
+use crate::names::{self, ShardKeys};
 use crate::scripts::{FORGET_IDLE, LEAVE, TRIM};
 use crate::units::millis;
 
@@ -21,13 +21,26 @@ const TRIM_LEN_MAX: u64 = 10_000;
 const TRIM_ROUNDS_MAX: usize = 200;
 
 impl RedisClickStream {
-    pub(super) async fn cut(&self, window: Duration, now: Timestamp) -> RedisResult<u64> {
+    /// Trims every shard, takes up those that nobody knows, and removes those that are empty and retired.
+    /// Every worker does all of it; doing it twice changes nothing.
+    pub(super) async fn keep_house(&self, window: Duration, now: Timestamp) -> RedisResult<u64> {
+        self.shards.adopt().await?;
+        self.forget_idle(CONSUMER_IDLE_MAX).await?;
+        let mut removed = 0;
+        for keys in self.all().await? {
+            removed += self.cut(&keys, window, now).await?;
+        }
+        self.shards.retire(window).await?;
+        Ok(removed)
+    }
+
+    async fn cut(&self, keys: &ShardKeys, window: Duration, now: Timestamp) -> RedisResult<u64> {
         let stay = SETTLED_STAY_MAX.max(window);
-        let mut call = TRIM.key(names::CLICKS);
+        let mut call = TRIM.key(&keys.stream);
         call.arg(millis(window)).arg(millis(stay)).arg(now.as_millis()).arg(TRIM_LEN_MAX);
         let mut total = 0;
         for _ in 0..TRIM_ROUNDS_MAX {
-            let removed: u64 = self.lane.script(&call).await?;
+            let removed: u64 = self.lane.script(&keys.stream, &call).await?;
             total += removed;
             failpoint::hit(failpoint::MID_TRIM);
             if removed == 0 {
@@ -38,15 +51,23 @@ impl RedisClickStream {
     }
 
     pub(super) async fn forget_idle(&self, idle_min: Duration) -> RedisResult<u64> {
-        let mut call = FORGET_IDLE.key(names::CLICKS);
-        call.arg(names::GROUP).arg(millis(idle_min));
-        without_group(self.lane.script(&call).await)
+        let mut forgotten = 0;
+        for keys in self.all().await? {
+            let mut call = FORGET_IDLE.key(&keys.stream);
+            call.arg(names::GROUP).arg(millis(idle_min));
+            forgotten += without_group(self.lane.script(&keys.stream, &call).await)?;
+        }
+        Ok(forgotten)
     }
 
     pub(super) async fn forget_this_consumer(&self) -> RedisResult<()> {
-        let mut call = LEAVE.key(names::CLICKS);
-        call.arg(names::GROUP).arg(&self.consumer);
-        without_group(self.lane.script::<u64>(&call).await).map(drop)
+        self.release().await?;
+        for keys in self.all().await? {
+            let mut call = LEAVE.key(&keys.stream);
+            call.arg(names::GROUP).arg(&self.consumer);
+            without_group(self.lane.script::<u64>(&keys.stream, &call).await)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use redis::{RedisResult, Value};
 
 use super::RedisClickStream;
 use crate::entry::{self, Entry, ShapeError};
-use crate::names;
+use crate::names::{self, ShardKeys};
 use crate::units::millis;
 
 /// Entries claimed by one command.
@@ -19,6 +19,7 @@ impl RedisClickStream {
     /// Claims idle entries, oldest first, with how often each was handed out.
     pub(super) async fn claim(
         &self,
+        keys: &ShardKeys,
         max: NonZeroUsize,
         min_idle: Duration,
     ) -> RedisResult<Vec<(Entry, u32)>> {
@@ -27,15 +28,15 @@ impl RedisClickStream {
         for _ in 0..ROUNDS_MAX {
             let count = CLAIM_LEN_MAX.min(max.get() - claimed.len());
             let mut command = redis::cmd("XAUTOCLAIM");
-            command.arg(names::CLICKS).arg(names::GROUP).arg(&self.consumer);
+            command.arg(&keys.stream).arg(names::GROUP).arg(&self.consumer);
             command.arg(millis(min_idle)).arg(&cursor).arg("COUNT").arg(count);
-            let reply: Value = self.lane.query(&command).await?;
+            let reply: Value = self.lane.query(&keys.stream, &command).await?;
             let (next, entries, gone) = parse(reply).map_err(std::io::Error::other)?;
             if gone > 0 {
                 // The server has settled these by itself.
                 self.count_lost(gone);
             }
-            self.with_attempts(entries, &mut claimed).await?;
+            self.with_attempts(keys, entries, &mut claimed).await?;
             if next == "0-0" || claimed.len() >= max.get() {
                 break;
             }
@@ -45,16 +46,22 @@ impl RedisClickStream {
     }
 
     /// Asks how often each was handed out; who was settled meanwhile is left out.
-    async fn with_attempts(&self, entries: Vec<Entry>, to: &mut Vec<(Entry, u32)>) -> RedisResult<()> {
+    async fn with_attempts(
+        &self,
+        keys: &ShardKeys,
+        entries: Vec<Entry>,
+        to: &mut Vec<(Entry, u32)>,
+    ) -> RedisResult<()> {
         if entries.is_empty() {
             return Ok(());
         }
         let mut pipeline = redis::Pipeline::with_capacity(entries.len());
         for entry in &entries {
-            pipeline.cmd("XPENDING").arg(names::CLICKS).arg(names::GROUP);
+            pipeline.cmd("XPENDING").arg(&keys.stream).arg(names::GROUP);
             pipeline.arg(&entry.id).arg(&entry.id).arg(1);
         }
-        let pending: Vec<Vec<(String, String, u64, u32)>> = self.lane.pipeline(&pipeline).await?;
+        let pending: Vec<Vec<(String, String, u64, u32)>> =
+            self.lane.pipeline(&keys.stream, &pipeline).await?;
         for (entry, pending) in entries.into_iter().zip(pending) {
             if let Some((_, _, _, attempts)) = pending.first() {
                 to.push((entry, *attempts));

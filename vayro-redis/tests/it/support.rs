@@ -8,14 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
+use vayro_core::change::{Invalidation, LinkChange};
 use vayro_core::click::{Click, ClickMethod};
 use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
 use vayro_core::link::{LinkKey, RedirectStatus};
-use vayro_core::ports::{LinkLookup, StoreError};
+use vayro_core::ports::{InvalidationFeed as _, LinkLookup, LinkPublisher as _, StoreError};
 use vayro_core::resolve::CachedLink;
 use vayro_core::target::TargetUrl;
 use vayro_core::timestamp::Timestamp;
-use vayro_redis::{RedisClient, RedisConfig};
+use vayro_redis::{RedisClient, RedisConfig, RedisInvalidationFeed, RedisPublisher};
 
 /// Longest wait for something that must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -80,6 +81,19 @@ pub(crate) fn click(n: u64) -> Click {
 
 pub(crate) fn clicks(count: u64) -> Vec<Click> {
     (0..count).map(click).collect()
+}
+
+/// Publishes changes until the feed hears one: before that it may say that anything may have been missed.
+pub(crate) async fn heard_again(publisher: &RedisPublisher, feed: &mut RedisInvalidationFeed) {
+    let mut revision = 100;
+    vayro_testing::wait::until("a change that is heard", SOON, async || {
+        revision += 1;
+        let link = Some(link("https://example.com/", revision));
+        publisher.publish(&[LinkChange { key: key("heard"), link, revision }]).await.ok()?;
+        let heard = tokio::time::timeout(Duration::from_secs(2), feed.next()).await.ok()?;
+        matches!(heard, Invalidation::Links(_)).then_some(())
+    })
+    .await;
 }
 
 /// A database of links that counts questions.

@@ -115,6 +115,7 @@ impl ClickStream for SpoolClickStream {
                 added_total: Some(log.next_seq()),
                 acked_total: Some(consumer.settled),
                 dead_letters: state.letters.count() as u64,
+                shards: Vec::new(),
                 server_lag: None,
                 consumers: consumer
                     .idle
