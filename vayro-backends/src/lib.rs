@@ -21,6 +21,7 @@ mod nearest;
 pub mod process;
 pub mod service;
 mod set;
+mod shards;
 pub mod signals;
 
 pub use backends::{Backends, Ping};
@@ -28,4 +29,5 @@ pub use causes::causes;
 pub use connect::{ConnectError, Roles};
 pub use facts::ServerReport;
 pub use nearest::ReplicaUse;
+pub use shards::SetShardsError;
 pub use vayro_core::schema::SchemaState;

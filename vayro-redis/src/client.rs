@@ -130,19 +130,27 @@ impl RedisClient {
         Ok(())
     }
 
-    /// Asks the server about itself, in a cluster every node that owns slots.
+    /// Asks the server about itself, in a cluster every node that owns slots. Fails if none answers.
     pub async fn facts(&self) -> Result<Vec<ServerFacts>, ConnectError> {
-        let (info, mut all) = (redis::cmd("INFO"), Vec::new());
+        let (info, mut all, mut failure) = (redis::cmd("INFO"), Vec::new(), None);
         for node in self.dialer.nodes().await.map_err(ConnectError::Unreachable)? {
-            let said: String =
-                self.commands.query_at(&node, &info).await.map_err(ConnectError::Unreachable)?;
+            let said: String = match self.commands.query_at(&node, &info).await {
+                Ok(said) => said,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
             let place = match node {
                 Node::Main => None,
                 Node::At(endpoint) => Some(endpoint.to_string()),
             };
             all.push(ServerFacts { place, ..ServerFacts::parse(&said) });
         }
-        Ok(all)
+        match failure {
+            Some(error) if all.is_empty() => Err(ConnectError::Unreachable(error)),
+            _ => Ok(all),
+        }
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::address::Address;
+use crate::client::ConnectError;
 
 /// How to reach Redis and how long to wait for it.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// `redis://`, `rediss://` (TLS) or `unix://` address; secret, because it may carry a password.
+    /// `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or `redis+cluster://` address; secret,
+    /// because it may carry a password.
     pub url: SecretString,
     /// Certificates, in PEM, of the authorities that may vouch for a `rediss://` server; `None` means those
     /// of the system.
@@ -30,5 +34,14 @@ impl RedisConfig {
             response_timeout: Duration::from_secs(2),
             lookup_timeout: Duration::from_millis(50),
         }
+    }
+
+    /// Reads the address without using it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`] when it is malformed.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        Address::parse(self.url.expose_secret()).map(drop).map_err(ConnectError::Address)
     }
 }

@@ -90,7 +90,7 @@ impl Dialer {
         let servers = match address {
             Address::Single(info) => Servers::Single(Arc::new(info)),
             Address::Sentinel { sentinels, master, like } => Servers::Sentinel(Arc::new(Sentinels {
-                sentinels,
+                places: sentinels,
                 master: master.into(),
                 like,
                 tls: tls.clone(),
@@ -186,15 +186,15 @@ impl Dialer {
             .set_response_timeout(Some(response_timeout))
             .set_pipeline_buffer_size(PIPELINE_LEN_MAX)
             .set_write_backpressure_boundary(WRITE_BUFFER_BYTES_MAX);
-        let dial = async {
+        let connect = async {
             let client = self.tls.client(self.find(node).await?)?;
             client.get_multiplexed_async_connection_with_config(&config).await
         };
-        let dialed = dial.await;
-        if let Err(error) = &dialed {
+        let connected = connect.await;
+        if let Err(error) = &connected {
             self.learn(error, node);
         }
-        dialed
+        connected
     }
 
     /// Returns how to reach the server now.
@@ -216,16 +216,18 @@ impl Dialer {
     pub(crate) async fn dial_wire(&self, node: &Node) -> RedisResult<Wire> {
         let (dialer, node) = (self.clone(), node.clone());
         self.here(async move {
-            let dial = async {
+            let connect = async {
                 let info = dialer.find(&node).await?;
                 Ok::<_, RedisError>(Wire::dial(&info).await?)
             };
-            let limit = dialer.connect_timeout;
-            let dialed = tokio::time::timeout(limit, dial).await.map_err(std::io::Error::from)?;
-            if let Err(error) = &dialed {
+            let connected = match tokio::time::timeout(dialer.connect_timeout, connect).await {
+                Ok(connected) => connected,
+                Err(elapsed) => Err(std::io::Error::from(elapsed).into()),
+            };
+            if let Err(error) = &connected {
                 dialer.learn(error, &node);
             }
-            dialed
+            connected
         })
         .await
     }

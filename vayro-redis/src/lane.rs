@@ -317,7 +317,7 @@ pub(crate) async fn ask_all(
     pipeline: &Pipeline,
 ) -> RedisResult<Vec<Value>> {
     let replies = Words::Pipeline(pipeline).say(connection).await?;
-    Ok(replies.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?)
+    replies.into_iter().map(Value::extract_error).collect()
 }
 
 /// Tells whether the server is read-only because another took its place; dialing again finds that one.

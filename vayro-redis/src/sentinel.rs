@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// The sentinels and what they watch.
 #[derive(Clone, Debug)]
 pub(crate) struct Sentinels {
-    pub(crate) sentinels: Vec<ConnectionInfo>,
+    pub(crate) places: Vec<ConnectionInfo>,
     pub(crate) master: Arc<str>,
     /// How the master is reached, except for its place.
     pub(crate) like: ConnectionInfo,
@@ -30,7 +30,7 @@ impl Sentinels {
     /// In the middle of a failover there may be none; the caller tries again later.
     pub(crate) async fn find_master(&self) -> RedisResult<ConnectionInfo> {
         let mut asked = JoinSet::new();
-        for sentinel in self.sentinels.clone() {
+        for sentinel in self.places.clone() {
             let (tls, master) = (self.tls.clone(), Arc::clone(&self.master));
             asked.spawn(async move { within(ask(&tls, sentinel, &master)).await });
         }
@@ -42,7 +42,7 @@ impl Sentinels {
                     let count = votes.entry(endpoint).or_default();
                     *count += 1;
                     // A sentinel that is cut off from the others may still name the old master.
-                    if *count > self.sentinels.len() / 2 {
+                    if *count > self.places.len() / 2 {
                         break;
                     }
                 }

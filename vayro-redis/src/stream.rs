@@ -42,6 +42,9 @@ use crate::shards::Shards;
 /// Ids in one call of a script; Lua takes some thousands of values at most.
 const IDS_PER_CALL: usize = 1000;
 
+/// Entries of one shard, each with how often it was handed out.
+type Handed = (Arc<ShardKeys>, Vec<(Entry, u32)>);
+
 /// One consumer of the group of workers.
 ///
 /// Whatever happens to the stream (emptied, replaced by a failover), the group is made again from the
@@ -56,6 +59,7 @@ pub struct RedisClickStream {
     readers: Mutex<HashMap<Shard, Arc<Reader>>>,
     /// Counts rounds, so that each begins with another shard.
     turn: AtomicUsize,
+    shards_held: AtomicUsize,
     lost: AtomicU64,
 }
 
@@ -71,6 +75,7 @@ impl RedisClickStream {
             held: tokio::sync::Mutex::default(),
             readers: Mutex::default(),
             turn: AtomicUsize::new(0),
+            shards_held: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
         }
     }
@@ -117,7 +122,7 @@ impl RedisClickStream {
     }
 
     /// Tells deliveries from entries that are gone, which are settled and counted.
-    async fn deliver(&self, found: Vec<(Arc<ShardKeys>, Vec<(Entry, u32)>)>) -> RedisResult<Vec<Delivery>> {
+    async fn deliver(&self, found: Vec<Handed>) -> RedisResult<Vec<Delivery>> {
         let mut deliveries = Vec::with_capacity(found.iter().map(|(_, entries)| entries.len()).sum());
         for (keys, entries) in found {
             let mut gone = Vec::new();
@@ -274,6 +279,10 @@ impl ClickStream for RedisClickStream {
             Some(Err(_)) => return Ok(Page { items: Vec::new(), next: None }),
         };
         self.remove_matching(selector, after).await.map_err(unavailable)
+    }
+
+    fn shards_held(&self) -> usize {
+        self.shards_held.load(Ordering::Relaxed)
     }
 
     async fn leave(&self) -> Result<(), StreamError> {

@@ -93,8 +93,7 @@ impl RedisRecentVisits {
                 break;
             }
             let asked = left.iter().map(|index| &visits[*index]);
-            let replies =
-                self.lane.scatter(commands(asked, |visit| script(visit, window, is_known))).await?;
+            let replies = self.lane.scatter(commands(asked, |visit| script(visit, window, is_known))).await?;
             let mut unknown = Vec::new();
             for (index, reply) in left.into_iter().zip(replies) {
                 match answer(reply)? {

@@ -36,6 +36,7 @@ pub(crate) struct Metrics {
     pub(crate) trimmed: IntCounter,
     pub(crate) geoip_failures: IntCounter,
     in_flight: IntGauge,
+    shards: IntGauge,
     database_up: IntGauge,
     stream_up: IntGauge,
     geoip_loaded: IntGauge,
@@ -83,6 +84,7 @@ impl Metrics {
             trimmed: counter(&r, "clicks_trimmed_total", "Settled clicks removed from the stream"),
             geoip_failures: counter(&r, "geoip_failures_total", "GeoIP files that could not be used"),
             in_flight: gauge(&r, "batches_in_flight", "Batches in memory"),
+            shards: gauge(&r, "shards", "Shards of the click stream that this worker reads"),
             database_up: gauge(&r, "database_up", "Whether the last write was answered"),
             stream_up: gauge(&r, "stream_up", "Whether the last call of the click stream was answered"),
             geoip_loaded: gauge(&r, "geoip_loaded", "Whether a GeoIP database is in use"),
@@ -129,6 +131,7 @@ impl Metrics {
     /// Returns the text of all metrics, with what only `pipeline` knows.
     pub(crate) fn text(&self, pipeline: &Pipeline) -> String {
         self.in_flight.set(whole(pipeline.in_flight.count()));
+        self.shards.set(whole(pipeline.deps.stream.shards_held()));
         self.database_up.set(pipeline.database.is_up().into());
         self.stream_up.set(pipeline.stream.is_up().into());
         self.observe(&pipeline.enricher);

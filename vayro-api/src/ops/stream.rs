@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vayro_core::stream::{BoundedCount, ConsumerStats, EdgeReport, StreamStats};
+use vayro_core::stream::{BoundedCount, ConsumerStats, EdgeReport, ShardStats, StreamStats};
 use vayro_core::timestamp::Timestamp;
 
 use crate::auth::Caller;
@@ -53,6 +53,8 @@ struct StreamView {
     server_lag: Option<u64>,
     /// The workers.
     consumers: Vec<ConsumerView>,
+    /// The shards the stream is made of; empty where it is one whole.
+    shards: Vec<ShardView>,
     /// The edges that said something within the last five minutes.
     edges: Vec<EdgeView>,
 }
@@ -79,6 +81,30 @@ struct ConsumerView {
     idle_ms: u64,
 }
 
+/// One of the streams that clicks are spread over.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Shard)]
+struct ShardView {
+    /// Its name.
+    name: String,
+    /// Whether it is only read until it is empty, and then removed.
+    is_retiring: bool,
+    /// The worker that reads it; others may help.
+    #[schema(required = true)]
+    worker: Option<String>,
+    /// Entries never handed to a worker.
+    undelivered: CountView,
+    /// Age of the oldest of them in milliseconds.
+    #[schema(required = true)]
+    undelivered_oldest_ms: Option<u64>,
+    /// Entries handed out and not acknowledged.
+    pending: u64,
+    /// Entries it holds, acknowledged ones within the safety window included.
+    length: u64,
+    /// Its dead letters.
+    dead_letters: u64,
+}
+
 /// What one edge says about itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Edge)]
@@ -101,6 +127,37 @@ struct EdgeView {
     /// When it said so.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+}
+
+impl From<BoundedCount> for CountView {
+    fn from(BoundedCount { count, is_capped }: BoundedCount) -> Self {
+        Self { count, is_capped }
+    }
+}
+
+impl From<ShardStats> for ShardView {
+    fn from(stats: ShardStats) -> Self {
+        let ShardStats {
+            name,
+            is_retiring,
+            worker,
+            undelivered,
+            undelivered_oldest_ms,
+            pending,
+            length,
+            dead_letters,
+        } = stats;
+        Self {
+            name,
+            is_retiring,
+            worker,
+            undelivered: undelivered.into(),
+            undelivered_oldest_ms,
+            pending,
+            length,
+            dead_letters,
+        }
+    }
 }
 
 impl From<EdgeReport> for EdgeView {
@@ -130,11 +187,10 @@ impl From<EdgeReport> for EdgeView {
 
 impl StreamView {
     fn new(stats: StreamStats, reports: Vec<EdgeReport>, at: Timestamp) -> Self {
-        let BoundedCount { count, is_capped } = stats.undelivered;
         let consumer = |ConsumerStats { name, pending, idle_ms }| ConsumerView { name, pending, idle_ms };
         Self {
             at,
-            undelivered: CountView { count, is_capped },
+            undelivered: stats.undelivered.into(),
             undelivered_oldest_ms: stats.undelivered_oldest_ms,
             pending: stats.pending,
             pending_oldest_ms: stats.pending_oldest_ms,
@@ -144,6 +200,7 @@ impl StreamView {
             dead_letters: stats.dead_letters,
             server_lag: stats.server_lag,
             consumers: stats.consumers.into_iter().map(consumer).collect(),
+            shards: stats.shards.into_iter().map(ShardView::from).collect(),
             edges: reports.into_iter().map(EdgeView::from).collect(),
         }
     }

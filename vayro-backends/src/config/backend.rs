@@ -164,6 +164,11 @@ impl BackendConfig {
         let needed = "is needed because `backend.set` is `clustered`";
         reject(is_clustered && postgres.url.is_none(), "postgres.url", needed);
         reject(is_clustered && redis.url.is_none(), "redis.url", needed);
+        if let Some(url) = redis.url.clone().filter(|_| is_clustered)
+            && let Err(error) = RedisConfig::new(url).check()
+        {
+            reject(true, "redis.url", &error.to_string());
+        }
         let positive = "must be more than zero";
         reject(backend.lookup_concurrency == 0, "backend.lookup_concurrency", positive);
         reject(backend.lookup_failures == 0, "backend.lookup_failures", positive);

@@ -2,6 +2,9 @@
 
 pub mod lag;
 pub mod replay;
+mod shard_table;
+#[cfg(feature = "server")]
+pub mod shards;
 
 use clap::Subcommand;
 
@@ -14,6 +17,8 @@ use crate::ui::Ui;
 pub enum StreamCommand {
     Lag(lag::LagArgs),
     Replay(replay::ReplayArgs),
+    #[cfg(feature = "server")]
+    Shards(shards::ShardsArgs),
 }
 
 impl StreamCommand {
@@ -22,6 +27,8 @@ impl StreamCommand {
         match self {
             Self::Lag(args) => lag::run(ui, context, args).await,
             Self::Replay(args) => replay::run(ui, context, args).await,
+            #[cfg(feature = "server")]
+            Self::Shards(args) => shards::run(ui, context, args).await,
         }
     }
 }

@@ -52,3 +52,24 @@ fn only_a_geoip_database_is_taken_for_one() {
     assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{run}");
     assert!(!dir.path().join("vayro-data/geoip.mmdb").exists());
 }
+
+#[test]
+fn the_embedded_set_has_one_stream() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::new(dir.path());
+    insta::assert_snapshot!("shards_embedded", home.vayro(&["stream", "shards", "--data-dir", "data"]));
+    insta::assert_snapshot!(
+        "shards_set_embedded",
+        home.vayro(&["stream", "shards", "set", "3", "--data-dir", "data"])
+    );
+}
+
+#[test]
+fn an_address_of_redis_that_is_none_is_a_mistake() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let arguments =
+        ["config", "check", "--postgres", "postgres://db/vayro", "--redis", "redis+sentinel://one"];
+    let run = Home::new(dir.path()).vayro(&arguments);
+    assert_eq!(run.status, 64, "{run}");
+    assert!(run.stderr.contains("redis.url") && run.stderr.contains("redis+cluster://"), "{run}");
+}

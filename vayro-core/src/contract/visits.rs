@@ -24,7 +24,10 @@ pub trait VisitsFixture: Send + Sync {
 #[macro_export]
 macro_rules! recent_visits_contract {
     ($make:expr) => {
-        $crate::contract_rules! { visits, $make,
+        $crate::recent_visits_contract! { contract_rules, $make }
+    };
+    ($each:ident, $make:expr) => {
+        $crate::$each! { visits, $make,
             a_visit_soon_after_a_counted_one_is_a_repeat
             the_window_ends_where_it_ends
             a_repeat_does_not_lengthen_the_window

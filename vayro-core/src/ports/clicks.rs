@@ -103,6 +103,11 @@ pub trait ClickStream: Send + Sync {
         after: Option<&str>,
     ) -> Result<Page<ClickId, String>, StreamError>;
 
+    /// Returns how many shards of the stream this consumer reads; one where the stream has none.
+    fn shards_held(&self) -> usize {
+        1
+    }
+
     /// Forgets this consumer if it holds nothing; what it holds stays reclaimable.
     async fn leave(&self) -> Result<(), StreamError>;
 }

@@ -1,6 +1,8 @@
 -- Changes which shards are written to. The others are read until they are empty.
 --
 -- KEYS: shards. ARGV: the shard that counts as active where there are none, then the active ones from now on.
+-- The first write of a script decides whether it is refused when memory is full, and a removal never is.
+redis.call('HDEL', KEYS[1], '')
 local known = redis.call('HKEYS', KEYS[1])
 if #known == 0 then
   known = {ARGV[1]}

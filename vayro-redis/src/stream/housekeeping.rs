@@ -24,12 +24,13 @@ impl RedisClickStream {
     /// Trims every shard, takes up those that nobody knows, and removes those that are empty and retired.
     /// Every worker does all of it; doing it twice changes nothing.
     pub(super) async fn keep_house(&self, window: Duration, now: Timestamp) -> RedisResult<u64> {
-        self.shards.adopt().await?;
         self.forget_idle(CONSUMER_IDLE_MAX).await?;
         let mut removed = 0;
         for keys in self.all().await? {
             removed += self.cut(&keys, window, now).await?;
         }
+        // Only now: on a full server the removal of entries must not wait for anything.
+        self.shards.adopt().await?;
         self.shards.retire(window).await?;
         Ok(removed)
     }

@@ -4,6 +4,7 @@
 //! is handed to one of them, and whoever cannot get a lease reads everything.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::RedisResult;
@@ -45,6 +46,7 @@ impl RedisClickStream {
             let streams: Vec<&str> = shards.iter().map(|keys| keys.stream.as_str()).collect();
             tracing::info!(?streams, "reading {} of {} shards", shards.len(), layout.all().count());
         }
+        self.shards_held.store(shards.len(), Ordering::Relaxed);
         *held = Held { shards: shards.clone(), asked_at: Some(Instant::now()) };
         Ok(shards)
     }

@@ -10,16 +10,18 @@ use vayro_core::change::{Invalidation, LinkChange};
 use vayro_core::click::Click;
 use vayro_core::contract::messages::{BoardFixture, InvalidationFixture};
 use vayro_core::contract::stream::StreamFixture;
+use vayro_core::contract::visits::VisitsFixture;
 use vayro_core::ids::{ClickId, LinkId};
 use vayro_core::ports::{
     ClickSink, ClickStream, DeadLetterStore, EdgeReports, InvalidationFeed, LinkLookup as _, LinkPublisher,
-    RateLimiter,
+    RateLimiter, RecentVisits,
 };
 use vayro_core::stream::{DeadLetterFilter, DeadReason, NewDeadLetter};
 use vayro_core::timestamp::Timestamp;
 use vayro_redis::{
     ConnectError, RedisClickSink, RedisClickStream, RedisClient, RedisConfig, RedisDeadLetters,
     RedisEdgeReports, RedisInvalidationFeed, RedisLookup, RedisPublisher, RedisRateLimiter,
+    RedisRecentVisits,
 };
 use vayro_testing::cluster::{self, RedisCluster};
 use vayro_testing::wait;
@@ -74,6 +76,16 @@ impl InvalidationFixture for Fixture {
     }
 }
 
+impl VisitsFixture for Fixture {
+    fn visits(&self) -> Arc<dyn RecentVisits> {
+        Arc::new(RedisRecentVisits::new(&self.0))
+    }
+
+    fn now(&self) -> Timestamp {
+        support::now()
+    }
+}
+
 impl BoardFixture for Fixture {
     fn reports(&self) -> Arc<dyn EdgeReports> {
         Arc::new(RedisEdgeReports::new(&self.0))
@@ -110,6 +122,12 @@ mod board {
     use super::*;
 
     vayro_core::board_contract!(contract_rules_in_turn, World::new());
+}
+
+mod recent_visits {
+    use super::*;
+
+    vayro_core::recent_visits_contract!(contract_rules_in_turn, World::new());
 }
 
 /// Clicks of as many links.

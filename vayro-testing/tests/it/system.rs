@@ -9,6 +9,7 @@ mod faults;
 mod real_input;
 mod replica;
 mod restore;
+mod scaled;
 
 use std::time::Duration;
 

@@ -20,6 +20,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// Clocks that are further apart put clicks into the wrong hour.
 const SKEW_MAX: Duration = Duration::from_secs(2);
 
+/// Where sentinels listen unless the address says otherwise.
+const SENTINEL_PORT: u16 = 26379;
+
 /// Reaches the database and, in the clustered set, Redis.
 pub(super) async fn back_ends(backend: &BackendConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -86,10 +89,11 @@ async fn schema(backends: &Backends) -> Finding {
     }
 }
 
-/// Returns why nobody listens at the address; `None` if somebody does, or if it is no TCP address.
+/// Returns why nobody listens at the address; `None` if somebody does, or if it is no TCP address or several.
 async fn unreachable(server: &'static str, url: &SecretString, default_port: u16) -> Option<Finding> {
     let url = Url::parse(url.expose_secret()).ok()?;
     let host = url.host_str().filter(|host| !host.is_empty())?.trim_matches(['[', ']']).to_owned();
+    let default_port = if url.scheme().ends_with("+sentinel") { SENTINEL_PORT } else { default_port };
     let port = url.port().unwrap_or(default_port);
     let problem = match timeout(ANSWER_MAX, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => return None,

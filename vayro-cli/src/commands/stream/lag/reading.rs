@@ -1,7 +1,7 @@
 //! What two measurements of the stream say together.
 
 use serde::Serialize;
-use vayro_core::stream::{BoundedCount, ConsumerStats, EdgeReport};
+use vayro_core::stream::{BoundedCount, ConsumerStats, EdgeReport, ShardStats};
 use vayro_core::timestamp::Timestamp;
 
 use crate::client::operations::StreamState;
@@ -51,6 +51,8 @@ pub(super) struct Reading {
     pub(super) spool_bytes: u64,
     /// The workers.
     pub(super) consumers: Vec<ConsumerStats>,
+    /// The shards; empty if the stream has none.
+    pub(super) shards: Vec<ShardStats>,
     /// The edges.
     pub(super) edges: Vec<EdgeReport>,
 }
@@ -79,6 +81,7 @@ impl Reading {
             server_lag: stream.server_lag,
             spool_bytes: state.edges.iter().map(|edge| edge.spool_bytes).sum(),
             consumers: stream.consumers.clone(),
+            shards: stream.shards.clone(),
             edges: state.edges.clone(),
         }
     }

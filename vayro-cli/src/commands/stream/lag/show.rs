@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vayro_core::stream::BoundedCount;
 
+use super::super::shard_table::table;
 use super::reading::{Reading, Trend};
 use crate::error::CommandError;
 use crate::ui::table::{Column, Table, Tone, Value};
@@ -52,6 +53,9 @@ pub(super) fn again(ui: &mut Ui, reading: &Reading) -> Result<(), CommandError> 
 /// Draws a reading for a person.
 fn screen(ui: &Ui, reading: &Reading) -> String {
     let mut parts = vec![ui.render(&summary(reading))];
+    if reading.shards.len() > 1 {
+        parts.push(ui.render(&table(&reading.shards)));
+    }
     if reading.consumers.is_empty() {
         parts.push("No workers: clicks wait until one starts.\n".to_owned());
     } else {
@@ -83,6 +87,19 @@ fn plain(ui: &Ui, reading: &Reading) -> String {
     for consumer in &reading.consumers {
         let said = format!("{} pending={} idle_ms={}", consumer.name, consumer.pending, consumer.idle_ms);
         table.push([Value::text("consumer"), Value::text(said)]);
+    }
+    if reading.shards.len() > 1 {
+        for shard in &reading.shards {
+            let said = format!(
+                "{} undelivered={} pending={} length={} dead_letters={}",
+                shard.name,
+                bounded_plain(shard.undelivered),
+                shard.pending,
+                shard.length,
+                shard.dead_letters
+            );
+            table.push([Value::text("shard"), Value::text(said)]);
+        }
     }
     for edge in &reading.edges {
         let said = format!(
@@ -200,6 +217,7 @@ fn known(value: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use vayro_core::stream::ShardStats;
     use vayro_core::timestamp::Timestamp;
 
     use super::*;
@@ -250,6 +268,27 @@ mod tests {
             out.text(),
             "2026-05-10T12:00:02Z\t10000+\t125000\t2000\t100\tunknown\tunknown\t3\t2097152\n"
         );
+    }
+
+    #[test]
+    fn several_shards_are_told_one_by_one_below_their_sum() {
+        let mut reading = reading([Some(0), Some(1000)]);
+        let shard = |name: &str, is_retiring, worker: Option<&str>, count| ShardStats {
+            name: name.to_owned(),
+            is_retiring,
+            worker: worker.map(str::to_owned),
+            undelivered: BoundedCount { count, is_capped: count == 10_000 },
+            undelivered_oldest_ms: Some(1000),
+            pending: 10,
+            length: 20_000,
+            dead_letters: 1,
+        };
+        reading.shards = vec![
+            shard("stream:clicks:{0}", false, Some("host:one"), 10_000),
+            shard("stream:clicks:{1}", false, Some("host:two"), 0),
+            shard("stream:clicks", true, None, 7),
+        ];
+        insta::assert_snapshot!("lag_shards", screen(&terminal(100), &reading));
     }
 
     #[test]
