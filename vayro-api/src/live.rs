@@ -42,7 +42,7 @@ pub(crate) const LISTENERS_OF_WORKSPACE_MAX: usize = 20;
 pub(crate) const LISTENERS_MAX: usize = 200;
 /// How often a feed looks for new clicks.
 const POLL_EVERY: Duration = Duration::from_millis(400);
-/// How much later than others of its time a click may be stored and is still shown.
+/// How long after it happened a click may be stored and is still shown.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(30);
 /// How long a listener may be away and miss nothing.
 pub(crate) const RESUME_MAX: Duration = Duration::from_mins(10);
@@ -113,7 +113,11 @@ async fn follow_events(
         Problem::new(Code::RateLimited, detail).retry_after(RETRY_AFTER)
     })?;
     let feed = state.live.join(workspace_id, &state);
-    feed.is_ready().await;
+    let mut end = state.live.end();
+    tokio::select! {
+        () = feed.is_ready() => {}
+        _ = end.wait_for(|is_over| *is_over) => return Err(Problem::unavailable("the API is stopping")),
+    }
     let listener = Listener::new(feed, state, slot, Choice { link_id, classes }, last);
     let events = Sse::new(listener.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT_EVERY));
     let mut response = events.into_response();

@@ -104,7 +104,7 @@ impl Listener {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if *self.is_over.borrow() {
+            if *self.is_over.borrow() || Instant::now() >= self.ends_at {
                 return None;
             }
             if let Some(last) = self.last.take() {

@@ -180,6 +180,8 @@ async fn shares_are_checked_listed_and_written_down() {
     member.post("/v1/shares", body).await.problem("forbidden");
 
     let shared = share(&session, json!({ "link_id": first.to_string(), "password": PASSWORD })).await;
+    // The log is ordered by time.
+    app.clock.advance(Duration::from_millis(1));
     session.delete(&format!("/v1/shares/{}", shared.id)).await.ok(204);
     let list = session.get("/v1/shares").await.ok(200);
     let entry = &list["items"][0];

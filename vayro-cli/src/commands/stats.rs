@@ -157,6 +157,10 @@ async fn count_left_out(
 
 /// Runs the command.
 pub async fn run(ui: &mut Ui, context: &Context, args: StatsArgs) -> Result<(), CommandError> {
+    if args.compare.is_some() && matches!(args.by, Some(By::Dimension(_))) {
+        return Err(CommandError::usage("only totals and points over time are compared")
+            .hint("leave `--by` out, or use it with hour, day, week or month"));
+    }
     let api = context.api()?;
     let link = match &args.link {
         Some(reference) => Some(reference.find(&api).await?),

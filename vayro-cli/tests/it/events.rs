@@ -116,6 +116,7 @@ fn wrong_questions_are_refused_before_anything_is_asked() {
         &["export", "--format", "xls"],
         &["export", "--end", "2026-05-01"],
         &["stats", "a", "--compare", "decade"],
+        &["stats", "a", "--compare", "year", "--by", "country"],
         &["stats", "--live", "--by", "day"],
         &["share", "create"],
         &["share", "create", "a", "--all"],
