@@ -5,7 +5,8 @@
 //!
 //! * A killed edge takes what was in its rings along: visits answered within [`RING_BOUND`] before, or
 //!   within `spool.append_timeout` more while Redis was failing, since a batch waits that long for it.
-//! * FLUSHALL takes what was in the stream; these visits are known one by one.
+//! * FLUSHALL takes what was in the stream, and so does a fail-over to a replica that never had it; these
+//!   visits are known one by one.
 //! * A killed Redis with `everysec` may take what it had not written yet: visits of [`REDIS_BOUND`] before.
 //! * Bytes damaged on an edge's disk cost the clicks that they belong to; these are known one by one.
 //!

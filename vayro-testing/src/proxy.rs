@@ -2,8 +2,8 @@
 //! before the answer arrives.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     cuts: Arc<AtomicU32>,
     accepting: AbortHandle,
 }
@@ -28,19 +29,27 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound listener has an address");
         let cuts = Arc::new(AtomicU32::new(0));
         let shared = Arc::clone(&cuts);
+        let target = Arc::new(Mutex::new(target));
+        let current = Arc::clone(&target);
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
+                let target = *current.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(carry(client, target, Arc::clone(&shared)));
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, cuts, accepting: accepting.abort_handle() }
+        Self { address, target, cuts, accepting: accepting.abort_handle() }
     }
 
     /// Returns where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads connections that are made from now on to `target`.
+    pub fn point_at(&self, target: SocketAddr) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Swallows the next `count` pieces of answers, and breaks the connection of each.

@@ -61,6 +61,8 @@ pub enum Fault {
     FullRedis,
     /// FLUSHALL.
     FlushRedis,
+    /// The replica of Redis stands still for a while, then takes over from its master, which is killed.
+    FailOverRedis,
     /// So many answers of Redis are lost after it did what it was asked.
     CutRedis(u32),
     /// Immediate shutdown of PostgreSQL, as a power cut would.
@@ -113,6 +115,7 @@ impl Fault {
                 | Self::PauseRedis
                 | Self::FullRedis
                 | Self::FlushRedis
+                | Self::FailOverRedis
                 | Self::CutRedis(_)
                 | Self::KillPostgres
                 | Self::KillPostmaster
@@ -218,6 +221,7 @@ fn one(rng: &mut StdRng, set: Set) -> Fault {
         Fault::PauseRedis,
         Fault::FullRedis,
         Fault::FlushRedis,
+        Fault::FailOverRedis,
         Fault::CutRedis(answers),
         Fault::CutRedis(few),
         Fault::KillPostgres,
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn every_fault_comes_up_within_some_seeds() {
         let hour = Duration::from_secs(3600);
-        for (set, kinds) in [(Set::Clustered, 25), (Set::Embedded, 8)] {
+        for (set, kinds) in [(Set::Clustered, 26), (Set::Embedded, 8)] {
             let drawn: std::collections::BTreeSet<String> = draw(1, hour, set)
                 .iter()
                 .flat_map(|step| &step.faults)

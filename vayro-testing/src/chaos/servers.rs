@@ -11,6 +11,7 @@ use super::schedule::Fault;
 use crate::postgres::{self, PostgresServer};
 use crate::proxy::Proxy;
 use crate::redis::{self as own_redis, RedisServer};
+use crate::wait;
 
 /// How long a server may take for what the tests ask.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,16 +52,60 @@ const QUICK: &str = "DROP TRIGGER IF EXISTS chaos_slow ON link_totals";
 pub(super) struct Servers {
     postgres: PostgresServer,
     redis: RedisServer,
+    /// Follows `redis`.
+    replica: RedisServer,
     postgres_proxy: Proxy,
     redis_proxy: Proxy,
     lock: Option<PgConnection>,
-    /// Visits that were in the stream or among the dead letters when Redis was emptied.
+    /// Visits that were in the stream or among the dead letters when Redis was emptied, or replaced by a replica
+    /// that never had them.
     pub(super) flushed: BTreeSet<String>,
 }
 
 fn address(url: &str) -> SocketAddr {
     let host = url.split(['@', '/']).find(|part| part.contains("127.0.0.1:")).expect("it is on loopback");
     host.parse().expect("an address and a port")
+}
+
+async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(server.url.as_str()).expect("an address");
+    // A long stream takes its time, and a server that was frozen too.
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    connection.expect("Redis answers the tests")
+}
+
+async fn ask<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(&mut connection(server).await).await.expect("Redis answers the tests")
+}
+
+/// Starts a server that follows `master`, and waits until it has everything.
+async fn replica_of(master: &RedisServer) -> RedisServer {
+    let replica = own_redis::server().await;
+    // Not in its arguments: started again, it is what it was made meanwhile.
+    let at = address(&master.url);
+    let _: String = ask(&replica, &["REPLICAOF", &at.ip().to_string(), &at.port().to_string()]).await;
+    wait::until("a replica of Redis", PATIENCE, async || {
+        let state: String = ask(&replica, &["INFO", "replication"]).await;
+        state.contains("master_link_status:up").then_some(())
+    })
+    .await;
+    replica
+}
+
+/// Returns the visits that are in the stream or among the dead letters, and does what `words` say in the same
+/// step.
+async fn held(server: &RedisServer, words: &[&str]) -> BTreeSet<String> {
+    let mut all = redis::pipe();
+    all.atomic().cmd("XRANGE").arg(&["stream:clicks", "-", "+"]);
+    all.cmd("XRANGE").arg(&["stream:clicks:dead", "-", "+"]);
+    all.cmd(words[0]).arg(&words[1..]).ignore();
+    let (stream, dead): (StreamRangeReply, StreamRangeReply) =
+        all.query_async(&mut connection(server).await).await.expect("Redis answers the tests");
+    let queries = stream.ids.iter().chain(&dead.ids).filter_map(|entry| entry.get::<String>("query"));
+    queries.filter_map(|query| query.strip_prefix("utm_content=").map(str::to_owned)).collect()
 }
 
 impl Servers {
@@ -71,11 +116,13 @@ impl Servers {
     /// When they do not come up.
     pub(super) async fn start() -> Self {
         let (postgres, redis) = (postgres::server().await, own_redis::server().await);
+        let replica = replica_of(&redis).await;
         Self {
             postgres_proxy: Proxy::start(address(&postgres.url)).await,
             redis_proxy: Proxy::start(address(&redis.url)).await,
             postgres,
             redis,
+            replica,
             lock: None,
             flushed: BTreeSet::new(),
         }
@@ -113,17 +160,7 @@ impl Servers {
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query_async(&mut self.connection().await).await.expect("Redis answers the tests")
-    }
-
-    async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.redis.url.as_str()).expect("an address");
-        // A long stream takes its time, and a server that was frozen too.
-        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        connection.expect("Redis answers the tests")
+        ask(&self.redis, words).await
     }
 
     /// Puts entries into the stream that are no clicks.
@@ -138,15 +175,29 @@ impl Servers {
     }
 
     async fn flush(&mut self) {
-        // In one step, so that what is lost is known exactly.
-        let mut all = redis::pipe();
-        all.atomic().cmd("XRANGE").arg(&["stream:clicks", "-", "+"]);
-        all.cmd("XRANGE").arg(&["stream:clicks:dead", "-", "+"]).cmd("FLUSHALL").ignore();
-        let (stream, dead): (StreamRangeReply, StreamRangeReply) =
-            all.query_async(&mut self.connection().await).await.expect("Redis answers the tests");
-        let queries = stream.ids.iter().chain(&dead.ids).filter_map(|entry| entry.get::<String>("query"));
-        self.flushed
-            .extend(queries.filter_map(|query| query.strip_prefix("utm_content=").map(str::to_owned)));
+        let lost = held(&self.redis, &["FLUSHALL"]).await;
+        self.flushed.extend(lost);
+    }
+
+    /// The replica stops hearing anything.
+    async fn leave_behind(&self) {
+        self.replica.pause();
+        // Else it would find much of the rest in its socket when it goes on.
+        let _: i64 = self.ask(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    }
+
+    /// The replica takes over with what it has. Another one follows it then.
+    async fn fail_over(&mut self) {
+        // Takes nothing from here on, so that what is lost is known exactly.
+        let had = held(&self.redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+        self.redis.kill();
+        self.replica.resume();
+        let _: String = ask(&self.replica, &["REPLICAOF", "NO", "ONE"]).await;
+        let has = held(&self.replica, &["PING"]).await;
+        self.flushed.extend(had.difference(&has).cloned());
+        self.redis_proxy.point_at(address(&self.replica.url));
+        let next = replica_of(&self.replica).await;
+        self.redis = std::mem::replace(&mut self.replica, next);
     }
 
     /// Breaks something.
@@ -162,6 +213,7 @@ impl Servers {
                 drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await);
             }
             Fault::FlushRedis => self.flush().await,
+            Fault::FailOverRedis => self.leave_behind().await,
             Fault::CutRedis(count) => self.redis_proxy.cut_answers(count),
             Fault::KillPostgres => self.postgres.kill(),
             Fault::KillPostmaster => self.postgres.kill_first_process(),
@@ -196,6 +248,7 @@ impl Servers {
             Fault::FullRedis => {
                 drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await);
             }
+            Fault::FailOverRedis => self.fail_over().await,
             Fault::CutRedis(_) => self.redis_proxy.cut_answers(0),
             Fault::KillPostgres | Fault::KillPostmaster => self.postgres.restart().await,
             Fault::SlowPostgres => self.sql(QUICK).await,

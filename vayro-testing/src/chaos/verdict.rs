@@ -145,7 +145,7 @@ enum Loss<'a> {
 
 fn cause<'a>(world: &'a World, token: &str, at: Instant) -> Loss<'a> {
     if world.servers.as_ref().is_some_and(|servers| servers.flushed.contains(token)) {
-        return Loss::Known("Redis was flushed");
+        return Loss::Known("Redis was flushed or failed over");
     }
     if world.damaged.contains(token) {
         return Loss::Known("its bytes on the disk were damaged");

@@ -135,7 +135,14 @@ impl World {
         let (of_servers, of_processes): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_of_a_server());
         let is_redis_failing = of_servers.iter().any(|fault| {
-            matches!(fault, Fault::KillRedis | Fault::PauseRedis | Fault::FullRedis | Fault::CutRedis(_))
+            matches!(
+                fault,
+                Fault::KillRedis
+                    | Fault::PauseRedis
+                    | Fault::FullRedis
+                    | Fault::FailOverRedis
+                    | Fault::CutRedis(_)
+            )
         });
         let ring_bound = if is_redis_failing { RING_BOUND + APPEND_TIMEOUT } else { RING_BOUND };
         let is_start =

@@ -113,6 +113,17 @@ fn a_segment_log_that_is_full_or_damaged_costs_only_what_was_damaged() {
 }
 
 #[test]
+fn a_replica_that_lags_takes_over_and_no_later_click_is_taken_for_an_earlier_one() {
+    let steps = [
+        step(&[Fault::FailOverRedis], 3.0),
+        step(&[Fault::FailOverRedis, Fault::KillWorker], 2.0),
+        step(&[Fault::KillRedis], 1.0),
+    ];
+    let (_, said) = survives(Set::Clustered, &steps);
+    assert!(said.contains("clicks lost within the bound: Redis was flushed or failed over"), "{said}");
+}
+
+#[test]
 fn chaos_on_postgres_and_redis() {
     holds(20_261_122, Set::Clustered, Duration::from_secs(15));
 }
