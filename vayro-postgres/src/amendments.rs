@@ -162,10 +162,10 @@ async fn change_classes(
         changes.iter().map(|change| change.class.as_str()).collect(),
         changes.iter().map(|change| &*change.bot).collect(),
     ];
-    let changed = change(connection, CHANGE_CLASSES, ids, texts).await?;
+    let rows = change(connection, CHANGE_CLASSES, ids, texts).await?;
     let classes: BTreeMap<ClickId, &ClassChange> = changes.iter().map(|change| (change.id, change)).collect();
     let mut corrections: BTreeMap<Uuid, Correction> = BTreeMap::new();
-    for row in &changed {
+    for row in &rows {
         let Some(change) = classes.get(&row.id) else { continue };
         let (was, is) = (change.before == ClickClass::Counted, change.class == ClickClass::Counted);
         let correction = corrections.entry(row.link_id).or_default();
@@ -176,7 +176,7 @@ async fn change_classes(
         }
     }
     correct_totals(connection, corrections).await?;
-    Ok(changed)
+    Ok(rows)
 }
 
 async fn change_places(
@@ -238,12 +238,12 @@ async fn amend(
     if noted.rows_affected() == 0 {
         return Ok(None);
     }
-    let changed = match changes {
+    let rows = match changes {
         Changes::Classes(changes) => change_classes(&mut tx, changes).await?,
         Changes::Places(changes) => change_places(&mut tx, changes).await?,
     };
     let days: BTreeSet<(WorkspaceId, Day)> =
-        changed.iter().map(|row| (row.workspace_id, Day::of(time_of(row.id)))).collect();
+        rows.iter().map(|row| (row.workspace_id, Day::of(time_of(row.id)))).collect();
     // Whoever counts such a day again at this moment has not seen the change, and takes the mark away.
     rollups::stand_beside_writers(&mut tx, &days).await?;
     let (workspaces, days): (Vec<Uuid>, Vec<Instant>) =
@@ -257,7 +257,7 @@ async fn amend(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(Some(changed.len() as u64))
+    Ok(Some(rows.len() as u64))
 }
 
 #[async_trait]

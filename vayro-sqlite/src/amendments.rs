@@ -201,12 +201,12 @@ async fn amend(
     if noted.rows_affected() == 0 {
         return Ok(None);
     }
-    let changed = match changes {
+    let rows = match changes {
         Changes::Classes(changes) => change_classes(&mut tx, changes).await?,
         Changes::Places(changes) => change_places(&mut tx, changes).await?,
     };
     let days: BTreeSet<(WorkspaceId, Day)> =
-        changed.iter().map(|row| (row.workspace_id, Day::of(time_of(row.id)))).collect();
+        rows.iter().map(|row| (row.workspace_id, Day::of(time_of(row.id)))).collect();
     for (workspace_id, day) in days {
         sqlx::query("INSERT INTO rollup_recounts (workspace_id, day) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
             .bind(workspace_id.as_uuid())
@@ -215,7 +215,7 @@ async fn amend(
             .await?;
     }
     tx.commit().await?;
-    Ok(Some(changed.len() as u64))
+    Ok(Some(rows.len() as u64))
 }
 
 #[async_trait]

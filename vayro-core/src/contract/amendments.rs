@@ -83,10 +83,10 @@ fn to_class(row: &ClickRow, class: ClickClass) -> ClassChange {
 async fn reclassify(stores: &Stores, changes: Vec<ClassChange>) -> u64 {
     let run = begun(stores, AmendmentKind::Reclassify).await;
     let last = changes.iter().map(|change| change.id).max().expect("there are changes");
-    let changed = stores.amendments.amend(&run, &Changes::Classes(changes), last).await;
-    let changed = changed.expect("clicks change").expect("the run is the current one");
+    let count = stores.amendments.amend(&run, &Changes::Classes(changes), last).await;
+    let count = count.expect("clicks change").expect("the run is the current one");
     recount(stores).await;
-    changed
+    count
 }
 
 async fn recount(stores: &Stores) {
@@ -205,8 +205,8 @@ pub async fn a_new_robot_counts_no_more(stores: &Stores) {
     assert_eq!(counters(stores, &other).await, (1, Some(at(5))));
     assert_eq!(charted(stores, &owner, ClickClass::Counted).await, 3);
     assert_eq!(charted(stores, &owner, ClickClass::Bot).await, 3);
-    let stored = clicks(stores, Day::of(at(0)), None, 9).await;
-    assert_eq!((stored[0].class, &*stored[0].bot), (ClickClass::Bot, "Foo"));
+    let found = clicks(stores, Day::of(at(0)), None, 9).await;
+    assert_eq!((found[0].class, &*found[0].bot), (ClickClass::Bot, "Foo"));
     // A change of what is counted is no change of the link.
     let reloaded = stores.reload(&link).await;
     assert_eq!((reloaded.version, reloaded.revision), (link.version, link.revision));
@@ -227,8 +227,8 @@ pub async fn a_former_robot_counts_from_now_on(stores: &Stores) {
     assert_eq!(reclassify(stores, changes).await, 2);
     assert_eq!(counters(stores, &link).await, (2, Some(at(5))));
     assert_eq!(charted(stores, &owner, ClickClass::Counted).await, 2);
-    let stored = clicks(stores, Day::of(at(0)), None, 9).await;
-    assert_eq!((stored[0].class, &*stored[0].bot), (ClickClass::Counted, ""));
+    let found = clicks(stores, Day::of(at(0)), None, 9).await;
+    assert_eq!((found[0].class, &*found[0].bot), (ClickClass::Counted, ""));
 }
 
 /// Whether the newest one left, another came, or both.
@@ -289,8 +289,8 @@ pub async fn places_change_in_charts_too(stores: &Stores) {
     };
     let changes = vec![place(&rows[0], "AT", "Wien", "Wien"), place(&rows[1], "", "", "")];
     let run = begun(stores, AmendmentKind::Reenrich).await;
-    let changed = stores.amendments.amend(&run, &Changes::Places(changes), rows[2].id).await;
-    assert_eq!(changed.expect("clicks change"), Some(2));
+    let count = stores.amendments.amend(&run, &Changes::Places(changes), rows[2].id).await;
+    assert_eq!(count.expect("clicks change"), Some(2));
     recount(stores).await;
     let scope = scope(&owner, &[ClickClass::Counted]);
     for (dimension, expected) in [
@@ -308,9 +308,9 @@ pub async fn places_change_in_charts_too(stores: &Stores) {
 /// Somebody else changed it meanwhile, or it is gone.
 pub async fn what_is_not_as_expected_is_left_alone(stores: &Stores) {
     let (owner, link) = cast(stores).await;
-    let stored = click(&link, at(1));
-    write(stores, std::slice::from_ref(&stored)).await;
-    let mistaken = ClassChange { before: ClickClass::Repeat, ..to_class(&stored, ClickClass::Bot) };
+    let found = click(&link, at(1));
+    write(stores, std::slice::from_ref(&found)).await;
+    let mistaken = ClassChange { before: ClickClass::Repeat, ..to_class(&found, ClickClass::Bot) };
     let gone = to_class(&click(&link, at(2)), ClickClass::Bot);
     assert_eq!(reclassify(stores, vec![mistaken, gone.clone()]).await, 0);
     assert_eq!(counters(stores, &link).await, (1, Some(at(1))));
@@ -323,9 +323,9 @@ pub async fn what_is_not_as_expected_is_left_alone(stores: &Stores) {
         region: String::new(),
         city: String::new(),
     };
-    let changed = stores.amendments.amend(&run, &Changes::Places(vec![nowhere]), gone.id).await;
-    assert_eq!(changed.expect("nothing fails"), Some(0));
-    let none = stores.amendments.amend(&run, &Changes::Places(Vec::new()), stored.id).await;
+    let count = stores.amendments.amend(&run, &Changes::Places(vec![nowhere]), gone.id).await;
+    assert_eq!(count.expect("nothing fails"), Some(0));
+    let none = stores.amendments.amend(&run, &Changes::Places(Vec::new()), found.id).await;
     assert_eq!(none.expect("nothing fails"), Some(0));
 }
 
@@ -359,8 +359,8 @@ pub async fn a_run_goes_on_where_it_ended(stores: &Stores) {
     assert_eq!(begin(stores, &next).await, None, "nothing was looked at yet");
     let nothing = Changes::Classes(Vec::new());
     for row in &rows {
-        let changed = stores.amendments.amend(&next, &nothing, row.id).await;
-        assert_eq!(changed.expect("the run goes on"), Some(0));
+        let count = stores.amendments.amend(&next, &nothing, row.id).await;
+        assert_eq!(count.expect("the run goes on"), Some(0));
     }
     let other = begun(stores, AmendmentKind::Reenrich).await;
     stores.amendments.amend(&other, &Changes::Places(Vec::new()), rows[0].id).await.expect("goes on");
@@ -390,8 +390,8 @@ pub async fn another_run_begins_anew(stores: &Stores) {
         },
     ];
     let look = async |run: &Amendment| {
-        let changed = stores.amendments.amend(run, &Changes::Classes(Vec::new()), row.id).await;
-        assert_eq!(changed.expect("the run goes on"), Some(0));
+        let count = stores.amendments.amend(run, &Changes::Classes(Vec::new()), row.id).await;
+        assert_eq!(count.expect("the run goes on"), Some(0));
     };
     for other in others {
         let (base, other) =
@@ -421,8 +421,8 @@ pub async fn a_replaced_run_changes_nothing(stores: &Stores) {
     assert_eq!(refused.expect("the database answers"), None);
     assert_eq!(charted(stores, &owner, ClickClass::Counted).await, 1);
     stores.amendments.finish(&first).await.expect("nothing happens");
-    let changed = stores.amendments.amend(&second, &changes, row.id).await;
-    assert_eq!(changed.expect("clicks change"), Some(1));
+    let count = stores.amendments.amend(&second, &changes, row.id).await;
+    assert_eq!(count.expect("clicks change"), Some(1));
 }
 
 /// The next one looks at everything again.
