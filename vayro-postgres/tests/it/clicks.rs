@@ -122,7 +122,7 @@ async fn rows_survive_the_way_in_and_out() {
     let fixture = fixture().await;
     let (_, link) = cast(&fixture).await;
     let rows = colorful_rows(&link);
-    assert_eq!(fixture.pg.write(&rows).await.expect("stored"), outcome(8, 0));
+    assert_eq!(fixture.pg.write(&rows).await.expect("stored"), outcome(10, 0));
     let sql = fixture.sql().await;
     let mut stream = sql
         .copy_out_raw(
@@ -159,7 +159,7 @@ async fn both_paths_store_the_same() {
     fixture.pg.write(std::slice::from_ref(&known)).await.expect("stored");
     let mut slow = fast;
     slow.push(known.clone());
-    assert_eq!(fixture.pg.write(&slow).await.expect("stored"), outcome(8, 1));
+    assert_eq!(fixture.pg.write(&slow).await.expect("stored"), outcome(10, 1));
     sqlx::query("DELETE FROM click_events WHERE id = $1")
         .bind(known.id.as_uuid())
         .execute(&sql)
