@@ -10,6 +10,7 @@ use crate::fs::{Durability, replace};
 
 /// Name of the file that holds the room.
 const NAME: &str = "reserve";
+
 /// Tells whether there is no room on the disk.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
@@ -39,7 +40,11 @@ impl SegmentLog {
     ) -> io::Result<()> {
         match replace(&*self.fs, &self.dir, name, bytes, durability) {
             Err(error) if is_full(&error) && self.give_reserve() => {
-                replace(&*self.fs, &self.dir, name, bytes, durability)
+                let result = replace(&*self.fs, &self.dir, name, bytes, durability);
+                // The file took the place of its predecessor, so there is as much room as before: records must
+                // not get it, or the next cursor would find none.
+                self.hold_reserve();
+                result
             }
             other => other,
         }

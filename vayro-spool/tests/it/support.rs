@@ -19,7 +19,7 @@ pub(crate) fn options(dir: &Path) -> SpoolOptions {
     SpoolOptions {
         dir: dir.to_owned(),
         segment_bytes: 4096,
-        bytes_max: 1 << 20,
+        bytes_max: 4 << 20,
         sync_every: Duration::from_millis(10),
         clock: now,
     }
