@@ -58,6 +58,7 @@ async fn old_data_is_removed_after_its_time() {
 #[tokio::test(start_paused = true)]
 async fn clicks_and_sums_go_by_age_as_configured() {
     let mut scene = Scene::new();
+    scene.settings.housekeeping_every = Duration::from_secs(10);
     let keep = |days| Keep::For(DAY * days);
     let retention = &mut scene.settings.retention;
     (retention.free, retention.pro, retention.rollups) = (keep(30), keep(90), keep(400));
@@ -80,9 +81,10 @@ async fn clicks_and_sums_go_by_age_as_configured() {
 
 #[tokio::test(start_paused = true)]
 async fn as_shipped_nothing_goes_by_age() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
+    scene.settings.housekeeping_every = Duration::from_secs(10);
     let worker = scene.start().await;
-    tokio::time::sleep(DAY).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     worker.stop().await;
     assert!(scene.retention.calls.lock().is_empty());
 }

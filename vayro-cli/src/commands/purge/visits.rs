@@ -48,13 +48,10 @@ pub async fn run(ui: &mut Ui, context: &Context, args: VisitsArgs) -> Result<(),
         Some(link) => Some(link.id(&api).await?),
         None => None,
     };
-    let mut what = format!("clicks from {from} to {to}");
-    if let Some(link) = &args.link {
-        what.push_str(&format!(" of `{}`", link.label()));
-    }
-    if let Some(address) = args.address {
-        what.push_str(&format!(" from the network of {address}"));
-    }
+    let of_link = args.link.as_ref().map(|link| format!(" of `{}`", link.label())).unwrap_or_default();
+    let of_network =
+        args.address.map(|address| format!(" from the network of {address}")).unwrap_or_default();
+    let what = format!("clicks from {from} to {to}{of_link}{of_network}");
     let new = NewPurge {
         link_id,
         from: Some(from),

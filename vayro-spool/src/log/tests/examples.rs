@@ -2,7 +2,7 @@
 
 use super::disk::{Errno, FakeDisk, Fault};
 use super::{ALL, SIZES, at, open, payloads};
-use crate::log::{AppendError, OpenError, Position, segment};
+use crate::log::{AppendError, OpenError, Position, SegmentLog, segment};
 use crate::record::PAYLOAD_LEN_MAX;
 
 fn segments(disk: &FakeDisk) -> usize {
@@ -283,4 +283,34 @@ fn the_oldest_open_record_is_known() {
     assert_eq!(log.oldest(None).expect("reads"), Some(at(1)), "the cursor was not saved");
     log.settle(9);
     assert_eq!((log.oldest(None).expect("reads"), log.backlog_bytes()), (None, 0));
+}
+
+#[test]
+fn a_trickle_of_records_does_not_keep_old_ones() {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk).expect("opens");
+    let add = |log: &mut SegmentLog, micros| {
+        log.append(&["x"], at(micros)).expect("appends");
+        log.settle(log.next_seq());
+    };
+    add(&mut log, 1);
+    add(&mut log, 10);
+    // The newest record is too young, and its segment gets no others.
+    assert_eq!(log.trim(Some(at(5))).expect("trims"), 0);
+    add(&mut log, 11);
+    assert_eq!(log.trim(Some(at(11))).expect("trims"), 2);
+    assert_eq!(log.len(), 1);
+}
+
+#[test]
+fn settled_records_can_be_forgotten_at_once() {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk).expect("opens");
+    log.append(&["settled"], at(1)).expect("appends");
+    log.settle(log.next_seq());
+    assert_eq!(log.forget_settled().expect("forgets"), 1);
+    assert!(disk.files().iter().all(|(_, bytes)| !bytes.windows(7).any(|bytes| bytes == b"settled")));
+    log.append(&["open"], at(2)).expect("appends");
+    assert_eq!(log.forget_settled().expect("forgets"), 0);
+    assert_eq!(payloads(&mut log), ["open"]);
 }
