@@ -104,13 +104,12 @@ impl Lane {
                     Value::ServerError(error) => self.0.dialer.learn(&error.clone().into(), &node),
                     _ => None,
                 };
-                replies[index] = match redirect {
-                    None => answer,
+                replies[index] = if redirect.is_none() {
+                    answer
+                } else {
                     // Its slot has moved or is moving; those are few.
-                    Some(_) => {
-                        let (key, command) = &commands[index];
-                        self.send(key, Words::Command(command)).await?.pop().unwrap_or(Value::Nil)
-                    }
+                    let (key, command) = &commands[index];
+                    self.send(key, Words::Command(command)).await?.pop().unwrap_or(Value::Nil)
                 };
             }
         }

@@ -81,7 +81,9 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
         say("no file system can be mounted here: instead of filling a disk, files are kept from growing");
     }
     let verdict = play(&steps, World::start(set, disk, has_failpoints).await, say).await;
-    verdict.to_string().lines().for_each(&mut *say);
+    for line in verdict.to_string().lines() {
+        say(line);
+    }
     if !verdict.holds() {
         say(&format!("seed {seed}, the {} set; the schedule was", set.as_str()));
         steps.iter().for_each(|step| say(&format!("    {step}")));
@@ -105,8 +107,7 @@ async fn play(steps: &[Step], mut world: World, say: &mut dyn FnMut(&str)) -> Ve
         world.play(step).await;
     }
     say(&format!("{:>5.1} s  nothing is broken any more", started.elapsed().as_secs_f64()));
-    let mut verdict = Verdict::default();
-    verdict.unreached = std::mem::take(&mut world.unreached);
+    let mut verdict = Verdict { unreached: std::mem::take(&mut world.unreached), ..Verdict::default() };
     let ended = std::mem::take(&mut world.ended);
     verdict.check(Oracle::Liveness, if ended.is_empty() { Ok(()) } else { Err(format!("{ended:?}")) });
     world.revive().await;

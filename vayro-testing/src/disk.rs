@@ -25,6 +25,10 @@ impl SmallDisk {
     /// # Errors
     ///
     /// When the system does not allow that, as a rule to anybody but root.
+    ///
+    /// # Panics
+    ///
+    /// When no temporary folder can be made.
     pub fn mount(bytes: u64) -> nix::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS)?;
         let none = None::<&str>;

@@ -39,15 +39,12 @@ impl Subject {
         link_id: Option<LinkId>,
         state: &ApiState,
     ) -> Result<Self, Problem> {
-        let since = match link_id {
-            Some(id) => {
-                let link = state.ports.links.find(workspace_id, id).await?;
-                link.ok_or_else(|| Problem::not_found("link"))?.created_at
-            }
-            None => {
-                let workspace = state.ports.workspaces.find(workspace_id).await?;
-                workspace.ok_or_else(|| Problem::not_found("workspace"))?.created_at
-            }
+        let since = if let Some(id) = link_id {
+            let link = state.ports.links.find(workspace_id, id).await?;
+            link.ok_or_else(|| Problem::not_found("link"))?.created_at
+        } else {
+            let workspace = state.ports.workspaces.find(workspace_id).await?;
+            workspace.ok_or_else(|| Problem::not_found("workspace"))?.created_at
         };
         Ok(Self { workspace_id, link_id, since })
     }

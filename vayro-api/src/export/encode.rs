@@ -50,7 +50,7 @@ impl Format {
         Ok(match self {
             Self::Csv => Encoder::Csv(CsvEncoder::default()),
             Self::Jsonl => Encoder::Jsonl,
-            Self::Parquet => Encoder::Parquet(ParquetEncoder::new()?),
+            Self::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new()?)),
         })
     }
 }
@@ -59,7 +59,7 @@ impl Format {
 pub(super) enum Encoder {
     Csv(CsvEncoder),
     Jsonl,
-    Parquet(ParquetEncoder),
+    Parquet(Box<ParquetEncoder>),
 }
 
 impl Encoder {

@@ -140,7 +140,7 @@ impl Listener {
         let is_too_long_ago = happened < now.minus(RESUME_MAX);
         let from = if is_too_long_ago { now.minus(RESUME_MAX) } else { since };
         let found = self.state.ports.events.recent(self.workspace_id(), from, RECENT_MAX).await;
-        let mut ids = self.or_end(found)?;
+        let mut ids = or_end(found)?;
         if is_too_long_ago || ids.len() == RECENT_MAX as usize {
             self.ready.extend(event("gap", &Gap { since }));
         }
@@ -156,7 +156,7 @@ impl Listener {
         let count = self.missed.len().min(CATCH_UP_LEN);
         let ids: Vec<ClickId> = self.missed.drain(..count).collect();
         let found = self.state.ports.events.find(self.workspace_id(), &ids).await;
-        for click in self.or_end(found)? {
+        for click in or_end(found)? {
             self.show(&EventView::new(click, &self.state.settings));
         }
         Some(())
@@ -166,21 +166,21 @@ impl Listener {
         self.slot.workspace_id()
     }
 
-    /// Ends the answer if the database is away; the client comes again with what it had last.
-    fn or_end<T>(&self, found: Result<T, StoreError>) -> Option<T> {
-        found
-            .inspect_err(|error| {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, "missed clicks cannot be read; the listener has to come again");
-            })
-            .ok()
-    }
-
     fn show(&mut self, click: &EventView) {
         if self.choice.has(click) {
             self.ready.extend(event("click", click).map(|event| event.id(click.id.to_string())));
         }
     }
+}
+
+/// Ends the answer if the database is away; the client comes again with what it had last.
+fn or_end<T>(found: Result<T, StoreError>) -> Option<T> {
+    found
+        .inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "missed clicks cannot be read; the listener has to come again");
+        })
+        .ok()
 }
 
 fn event(name: &str, data: &impl Serialize) -> Option<Event> {

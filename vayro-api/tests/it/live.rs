@@ -44,7 +44,7 @@ impl Heard {
             loop {
                 if let Some((part, rest)) = self.text.split_once("\n\n") {
                     let part = part.to_owned();
-                    self.text = rest.to_owned();
+                    rest.to_owned().clone_into(&mut self.text);
                     return Some(part);
                 }
                 let chunk = self.body.next().await?.expect("a chunk");

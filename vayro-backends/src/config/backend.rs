@@ -13,6 +13,7 @@ use super::{ConfigErrors, Layers, Size, Span};
 
 /// Which back-end set runs; a half-configured one cannot be written down.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum BackendConfig {
     /// PostgreSQL and Redis; any number of processes.
     Clustered(ClusteredConfig),
@@ -200,10 +201,10 @@ impl BackendConfig {
             "must hold at least two segments of `spool.segment_size`",
         );
         let root_certificates = redis.root_certificates.as_deref().map(std::fs::read).transpose();
-        if let Err(error) = &root_certificates {
+        let root_certificates = root_certificates.unwrap_or_else(|error| {
             reject(true, "redis.root_certificates", &format!("cannot be read: {error}"));
-        }
-        let root_certificates = root_certificates.ok().flatten();
+            None
+        });
         if errors.mistakes().len() > before {
             return None;
         }

@@ -51,7 +51,7 @@ async fn cast(stores: &Stores) -> (Owner, Link) {
 }
 
 async fn write(stores: &Stores, rows: &[ClickRow]) -> Vec<ClickId> {
-    stores.clicks.write(rows).await.expect("clicks are stored");
+    stores.clicks.write(rows).await.expect("clicks are written");
     rows.iter().map(|row| row.id).collect()
 }
 
@@ -126,24 +126,24 @@ pub async fn what_comes_between_two_pages_moves_nothing(stores: &Stores) {
 /// The last click of a page may have been removed since.
 pub async fn a_page_goes_on_behind_a_click_that_is_not_there(stores: &Stores) {
     let (owner, link) = cast(stores).await;
-    let stored = write(stores, &[click(&link, at(1)), click(&link, at(3))]).await;
+    let written = write(stores, &[click(&link, at(1)), click(&link, at(3))]).await;
     let gone = Some(click(&link, at(2)).id);
     let newer = list(stores, &scope(&owner), EventOrder::OldestFirst, gone, 10).await;
-    assert_eq!(ids(&newer), stored[1..]);
+    assert_eq!(ids(&newer), written[1..]);
     let older = list(stores, &scope(&owner), EventOrder::NewestFirst, gone, 10).await;
-    assert_eq!(ids(&older), stored[..1]);
+    assert_eq!(ids(&older), written[..1]);
 }
 
 /// By the caller's number and by [`EVENTS_MAX`].
 pub async fn a_list_is_bounded(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let rows: Vec<ClickRow> = (0..i64::from(EVENTS_MAX) + 5).map(|second| click(&link, at(second))).collect();
-    let stored = write(stores, &rows).await;
+    let written = write(stores, &rows).await;
     for (max, expected) in [(0, 0), (7, 7), (EVENTS_MAX, 1000), (u16::MAX, 1000)] {
         let found = list(stores, &scope(&owner), EventOrder::OldestFirst, None, max).await;
         assert_eq!(found.len(), expected);
     }
-    let found = stores.events.find(owner.workspace_id, &stored).await.expect("an answer");
+    let found = stores.events.find(owner.workspace_id, &written).await.expect("an answer");
     assert_eq!(found.len(), usize::from(EVENTS_MAX));
 }
 
@@ -255,7 +255,7 @@ pub async fn unknown_is_empty(stores: &Stores) {
 pub async fn other_workspaces_clicks_are_never_listed(stores: &Stores) {
     let (_, link) = cast(stores).await;
     let eve = stores.owner("eve").await;
-    let stored = write(stores, &[click(&link, at(1))]).await;
+    let written = write(stores, &[click(&link, at(1))]).await;
     for link_id in [None, Some(link.id)] {
         let scope = ClickScope { link_id, ..scope(&eve) };
         for order in [EventOrder::NewestFirst, EventOrder::OldestFirst] {
@@ -263,7 +263,7 @@ pub async fn other_workspaces_clicks_are_never_listed(stores: &Stores) {
         }
     }
     assert_eq!(stores.events.recent(eve.workspace_id, at(0), 10).await.expect("an answer"), []);
-    assert_eq!(stores.events.find(eve.workspace_id, &stored).await.expect("an answer"), []);
+    assert_eq!(stores.events.find(eve.workspace_id, &written).await.expect("an answer"), []);
 }
 
 /// From an instant on, of every class, and the newest if there are too many.
@@ -271,14 +271,14 @@ pub async fn recent_ids_run_from_the_newest_back(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let mut rows: Vec<ClickRow> = (0..4).map(|second| click(&link, at(second))).collect();
     rows[2].class = ClickClass::Bot;
-    let mut stored = write(stores, &rows).await;
-    stored.reverse();
+    let mut written = write(stores, &rows).await;
+    written.reverse();
     let recent = async |from, max| {
         stores.events.recent(owner.workspace_id, at(from), max).await.expect("the database answers")
     };
-    assert_eq!(recent(-5, 100).await, stored);
-    assert_eq!(recent(1, 100).await, stored[..3]);
-    assert_eq!(recent(-5, 2).await, stored[..2]);
+    assert_eq!(recent(-5, 100).await, written);
+    assert_eq!(recent(1, 100).await, written[..3]);
+    assert_eq!(recent(-5, 2).await, written[..2]);
     assert_eq!(recent(4, 100).await, []);
 }
 
@@ -286,8 +286,8 @@ pub async fn recent_ids_run_from_the_newest_back(stores: &Stores) {
 pub async fn clicks_are_found_by_their_ids(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let rows = [2, -86_400 * 9, 1].map(|second| click(&link, at(second)));
-    let stored = write(stores, &rows).await;
-    let [second, oldest, first] = stored[..] else { panic!("three clicks") };
+    let written = write(stores, &rows).await;
+    let [second, oldest, first] = written[..] else { panic!("three clicks") };
     let missing = click(&link, at(1)).id;
     let asked = [second, missing, oldest, second];
     let found = stores.events.find(owner.workspace_id, &asked).await.expect("the database answers");

@@ -86,7 +86,7 @@ async fn replica_of(master: &RedisServer) -> RedisServer {
     let replica = own_redis::server().await;
     // Not in its arguments: started again, it is what it was made meanwhile.
     let at = address(&master.url);
-    let _: String = ask(&replica, &["REPLICAOF", &at.ip().to_string(), &at.port().to_string()]).await;
+    drop(ask::<String>(&replica, &["REPLICAOF", &at.ip().to_string(), &at.port().to_string()]).await);
     wait::until("a replica of Redis", PATIENCE, async || {
         let state: String = ask(&replica, &["INFO", "replication"]).await;
         state.contains("master_link_status:up").then_some(())
@@ -192,7 +192,7 @@ impl Servers {
         let had = held(&self.redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
         self.redis.kill();
         self.replica.resume();
-        let _: String = ask(&self.replica, &["REPLICAOF", "NO", "ONE"]).await;
+        drop(ask::<String>(&self.replica, &["REPLICAOF", "NO", "ONE"]).await);
         let has = held(&self.replica, &["PING"]).await;
         self.flushed.extend(had.difference(&has).cloned());
         self.redis_proxy.point_at(address(&self.replica.url));

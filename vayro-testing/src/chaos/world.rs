@@ -242,16 +242,17 @@ impl World {
             Fault::PauseWorker => self.system.process(Role::Worker).pause(),
             Fault::DieAt(point, count) => self.arm(point, &format!("{point}:{count}"), ring_bound).await,
             Fault::StopAt(point, count) => {
-                self.arm(point, &format!("{point}:{count}:stop"), ring_bound).await
+                self.arm(point, &format!("{point}:{count}:stop"), ring_bound).await;
             }
             Fault::Overlap => self.system.start_with(Role::Helper, GREEDY).await,
-            Fault::FullDisk(number) => match &self.disk {
-                Some(disk) => disk.fill(),
-                None => {
+            Fault::FullDisk(number) => {
+                if let Some(disk) = &self.disk {
+                    disk.fill();
+                } else {
                     let limit = LEDGER_LEN + u64::from(number) % FILE_LEN_MAX;
                     self.system.process(Role::Edge).limit_files(Some(limit));
                 }
-            },
+            }
             other => unreachable!("{other:?} is not of a process"),
         }
     }

@@ -87,13 +87,13 @@ impl Follower {
                 Err(error) => return Ok(End::Broken(api.broken(error))),
             }
             while let Some(frame) = reader.frame() {
-                self.take(ui, frame)?;
+                self.take(ui, &frame)?;
             }
         }
         Ok(End::Proper)
     }
 
-    fn take(&mut self, ui: &mut Ui, frame: Frame) -> Result<(), CommandError> {
+    fn take(&mut self, ui: &mut Ui, frame: &Frame) -> Result<(), CommandError> {
         match frame.name.as_str() {
             "gap" => {
                 ui.warn("some clicks are missing here; `vayro events` has them");
@@ -209,7 +209,7 @@ mod tests {
             let (mut ui, out, _) = ui(surroundings, Manner { is_json, ..Manner::default() }, "");
             let mut follower = Follower::new(None, "Europe/Berlin");
             for id in ["a", "a"] {
-                follower.take(&mut ui, click(id)).expect("it is shown");
+                follower.take(&mut ui, &click(id)).expect("it is shown");
             }
             assert!(out.text().starts_with(expected), "{}", out.text());
             assert_eq!(out.text().lines().count(), 1, "{}", out.text());
@@ -223,7 +223,7 @@ mod tests {
         let mut follower = Follower::new(None, "UTC");
         for name in ["gap", "weather"] {
             let frame = Frame { name: name.to_owned(), data: "{}".to_owned() };
-            follower.take(&mut ui, frame).expect("it is no failure");
+            follower.take(&mut ui, &frame).expect("it is no failure");
         }
         assert_eq!(out.text(), "");
         assert_eq!(err.text(), "warning: some clicks are missing here; `vayro events` has them\n");
