@@ -117,7 +117,6 @@ struct Run<'a, K> {
     backends: &'a Backends,
     knowledge: &'a K,
     amendment: Amendment,
-    is_dry: bool,
     /// Clicks per second.
     rate: Option<u32>,
     progress: Progress,
@@ -159,7 +158,6 @@ pub(super) async fn run<K: Knowledge>(
         backends,
         knowledge,
         amendment,
-        is_dry: args.dry_run,
         rate: (args.rate > 0).then_some(args.rate),
         progress: ui.progress("Looking", Some(clicks)),
         started: Instant::now(),
@@ -193,7 +191,7 @@ impl<K: Knowledge> Run<'_, K> {
             self.day(day, after).await?;
             self.recount().await?;
         }
-        if !self.is_dry {
+        if !self.tally.is_dry_run {
             ask(|| self.backends.amendments.finish(&self.amendment)).await?;
         }
         Ok(self.tally)
@@ -205,7 +203,7 @@ impl<K: Knowledge> Run<'_, K> {
             let clicks = ask(|| amendments.clicks(workspace_id, day, after, BATCH)).await?;
             let Some(last) = clicks.last().map(|click| click.id) else { return Ok(()) };
             let changes = self.knowledge.judge(&clicks, &mut self.tally);
-            self.tally.changed += if self.is_dry {
+            self.tally.changed += if self.tally.is_dry_run {
                 changes.len() as u64
             } else {
                 ask(|| amendments.amend(&self.amendment, &changes, last)).await?.ok_or_else(|| {
@@ -225,7 +223,7 @@ impl<K: Knowledge> Run<'_, K> {
     /// Counts days again whose clicks were changed. Days that are due for other reasons are, too.
     async fn recount(&self) -> Result<(), CommandError> {
         let rollups = &self.backends.rollups;
-        if self.is_dry {
+        if self.tally.is_dry_run {
             return Ok(());
         }
         loop {
