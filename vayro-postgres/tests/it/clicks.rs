@@ -126,8 +126,8 @@ async fn rows_survive_the_way_in_and_out() {
     let sql = fixture.sql().await;
     let mut stream = sql
         .copy_out_raw(
-            "COPY (SELECT id, link_id, workspace_id, timestamp, class, bot, country_code, region, city,
-                          device_type, browser, os, language, referer, referer_host, ip_address, trigger,
+            "COPY (SELECT id, link_id, workspace_id, timestamp, class, domain, bot, user_agent, country_code,
+                          region, city, device_type, browser, os, language, referer, referer_host, ip_address, trigger,
                           utm_source, utm_medium, utm_campaign, utm_term, utm_content, visitor_id
                    FROM click_events ORDER BY id) TO STDOUT (FORMAT binary)",
         )

@@ -183,6 +183,7 @@ fn is_passing(error: &ApiError) -> bool {
 mod tests {
     use super::*;
     use crate::ui::Manner;
+    use crate::ui::Surroundings;
     use crate::ui::testing::{PIPE, TERMINAL, ui};
 
     fn click(id: &str) -> Frame {
@@ -198,7 +199,11 @@ mod tests {
     #[test]
     fn each_click_is_one_line_and_shown_once() {
         for (surroundings, is_json, expected) in [
-            (TERMINAL, false, "14:00:00  vay.test/launch  Berlin, DE  Firefox  Linux\n"),
+            (
+                Surroundings { columns: 80, ..TERMINAL },
+                false,
+                "14:00:00  vay.test/launch  Berlin, DE  Firefox  Linux\n",
+            ),
             (
                 PIPE,
                 false,
