@@ -63,6 +63,13 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Tells whether the process was frozen by a signal.
+    pub fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The state follows the name, which is in brackets and may hold anything.
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
     /// Limits the length of every file that the process writes from now on; `None` lifts the limit. Beyond
     /// it a write takes a part of the bytes and then fails, if the process ignores SIGXFSZ.
     ///

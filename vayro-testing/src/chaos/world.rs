@@ -30,7 +30,7 @@ const CLUSTERED: &[(&str, &str)] =
     &[("VAYRO_POSTGRES__STATEMENT_TIMEOUT", "2s"), ("VAYRO_POSTGRES__LOCK_TIMEOUT", "1s")];
 /// Of a worker that takes over what another one is still working on.
 const GREEDY: &[(&str, &str)] =
-    &[("VAYRO_WORKER__RECLAIM_IDLE", "100ms"), ("VAYRO_WORKER__RECLAIM_EVERY", "100ms")];
+    &[("VAYRO_WORKER__RECLAIM_IDLE", "500ms"), ("VAYRO_WORKER__RECLAIM_EVERY", "200ms")];
 
 /// What the embedded set keeps its clicks in, and an edge its spool, inside the data directory.
 const FOLDERS: (&str, &str) = ("clicks", "spool");
@@ -45,6 +45,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const THAW: Duration = Duration::from_secs(1);
 /// How long an edge needs to find out that Redis is away and to put clicks on its disk.
 const SPOOLING: Duration = Duration::from_secs(3);
+/// How long a patient step waits for its failpoint.
+const REACH_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks whether it was reached.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Size of the disk that is filled up.
 pub const DISK_LEN: u64 = 256 << 20;
 
@@ -73,6 +77,8 @@ pub(super) struct World {
     sqlite_lock: Option<SqliteConnection>,
     disk: Option<SmallDisk>,
     has_failpoints: bool,
+    /// Whether a step lasts until its failpoint was reached, within [`REACH_LIMIT`].
+    pub(super) is_patient: bool,
 }
 
 impl World {
@@ -99,6 +105,7 @@ impl World {
             sqlite_lock: None,
             disk,
             has_failpoints,
+            is_patient: false,
         }
     }
 
@@ -157,6 +164,11 @@ impl World {
             self.break_process(*fault, ring_bound).await;
         }
         self.hold(step.hold, ring_bound).await;
+        if self.is_patient {
+            for fault in &of_processes {
+                self.wait_for(*fault, ring_bound).await;
+            }
+        }
         // What is frozen may hold what mending a server needs.
         for fault in &of_processes {
             self.thaw(*fault);
@@ -229,6 +241,23 @@ impl World {
                 was_up = false;
                 self.allow(ring_bound, "the edge was killed");
             }
+        }
+    }
+
+    /// Waits until the worker has reached the failpoint that it was armed with.
+    async fn wait_for(&mut self, fault: Fault, ring_bound: Duration) {
+        let worker = if self.servers.is_some() { Role::Worker } else { Role::Edge };
+        let started = Instant::now();
+        while started.elapsed() < REACH_LIMIT {
+            let is_reached = match fault {
+                Fault::DieAt(..) => self.system.has_ended(worker),
+                Fault::StopAt(..) => self.system.has_ended(worker) || self.system.process(worker).is_frozen(),
+                _ => true,
+            };
+            if is_reached {
+                return;
+            }
+            self.hold(LOOK_EVERY, ring_bound).await;
         }
     }
 
