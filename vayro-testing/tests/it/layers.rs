@@ -67,6 +67,8 @@ fn sql_and_redis_words_stay_in_their_adapters() {
         let dir = package.manifest_path.parent().expect("a manifest lies in a folder").join("src");
         for file in rust_files(dir.as_std_path()) {
             let text = std::fs::read_to_string(&file).expect("a source file can be read");
+            // What tests show of other processes' answers has names in it.
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
             // Test data goes in past the ports on purpose.
             let sql = text.contains("sqlx::")
                 && !["vayro-postgres", "vayro-sqlite", "vayro-testing"].contains(&name);
