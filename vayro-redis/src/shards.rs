@@ -1,6 +1,6 @@
 //! Which shards of the click stream there are, and changing that.
 //!
-//! Writers and readers look at the list of shards again every [`LAYOUT_AGE_MAX`]. A change adds the new shards and
+//! Writers and readers look at the list of shards again every `LAYOUT_AGE_MAX`. A change adds the new shards and
 //! marks those that are not needed anymore; they are read until they are empty and then removed. A writer that
 //! has not seen the change yet writes into a stream that is read, and if that was removed already, it is found.
 

@@ -86,7 +86,9 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
     }
     if !verdict.holds() {
         say(&format!("seed {seed}, the {} set; the schedule was", set.as_str()));
-        steps.iter().for_each(|step| say(&format!("    {step}")));
+        for step in steps {
+            say(&format!("    {step}"));
+        }
         say(&format!("again with {again}"));
     }
     verdict

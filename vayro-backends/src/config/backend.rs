@@ -144,6 +144,20 @@ const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// Largest segment; disk is given back in whole segments, and one is scanned at start.
 const SEGMENT_BYTES_MAX: u64 = 1 << 28;
 
+fn check_sizes(spool: &SpoolSection, reject: &mut impl FnMut(bool, &str, &str)) {
+    let segment_bytes = spool.segment_size.bytes();
+    reject(
+        !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes),
+        "spool.segment_size",
+        "must lie between 1MiB and 256MiB",
+    );
+    reject(
+        spool.size_max.bytes() < segment_bytes.saturating_mul(2),
+        "spool.size_max",
+        "must hold at least two segments of `spool.segment_size`",
+    );
+}
+
 impl BackendConfig {
     /// Reads `[backend]`, `[postgres]`, `[redis]` and `[spool]`; mistakes go to `errors`, and then the
     /// result is `None`.
@@ -189,17 +203,7 @@ impl BackendConfig {
         ] {
             reject(span.get().is_zero(), key, positive);
         }
-        let segment_bytes = spool.segment_size.bytes();
-        reject(
-            !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment_bytes),
-            "spool.segment_size",
-            "must lie between 1MiB and 256MiB",
-        );
-        reject(
-            spool.size_max.bytes() < segment_bytes.saturating_mul(2),
-            "spool.size_max",
-            "must hold at least two segments of `spool.segment_size`",
-        );
+        check_sizes(&spool, &mut reject);
         let root_certificates = redis.root_certificates.as_deref().map(std::fs::read).transpose();
         let root_certificates = root_certificates.unwrap_or_else(|error| {
             reject(true, "redis.root_certificates", &format!("cannot be read: {error}"));
@@ -217,7 +221,7 @@ impl BackendConfig {
             pause: backend.lookup_pause.get(),
         };
         let spool = SpoolConfig {
-            segment_bytes,
+            segment_bytes: spool.segment_size.bytes(),
             bytes_max: spool.size_max.bytes(),
             sync_every: spool.sync_every.get(),
             append_timeout: spool.append_timeout.get(),

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use super::run::Home;
-use super::server::{BROWSER, Server};
+use super::server::{BROWSER, Server, ask};
 
 const ROBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
@@ -53,7 +53,7 @@ fn clicks_are_listed_exported_compared_and_shared() {
     assert!(plain.starts_with("total\t\t1\t1\nyear\t\t0\t0\n"), "{plain}");
 
     let url = server.ok(&["share", "create", "launch", "--name", "board"]);
-    let answer = server.ask(url.trim());
+    let answer = ask(url.trim());
     assert_eq!(answer.0, 200, "{answer:?}");
     assert!(answer.1.contains("\"totals\":{\"clicks\":1,"), "{answer:?}");
     let list = server.ok(&["share", "list"]);
@@ -62,7 +62,7 @@ fn clicks_are_listed_exported_compared_and_shared() {
     let run = server.vayro(&["share", "revoke", &prefix]);
     assert_eq!(run.status, 2, "it wants to be confirmed: {run}");
     server.ok(&["share", "revoke", &prefix, "--yes"]);
-    assert_eq!(server.ask(url.trim()).0, 404);
+    assert_eq!(ask(url.trim()).0, 404);
     assert_eq!(server.ok(&["share", "list"]), "");
     assert_eq!(server.ok(&["share", "list", "--all"]).lines().count(), 1);
     assert_eq!(server.vayro(&["share", "revoke", "nothing", "--yes"]).status, 3);

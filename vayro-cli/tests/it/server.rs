@@ -148,16 +148,7 @@ impl Server {
 
     /// Asks the admin listener for a path; status and body.
     pub(crate) fn ask_admin(&self, path: &str) -> (u16, String) {
-        self.ask(&format!("{}{path}", self.admin))
-    }
-
-    /// Asks for an address; status and body.
-    pub(crate) fn ask(&self, url: &str) -> (u16, String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let answer = reqwest::get(url).await.expect("it answers");
-            (answer.status().as_u16(), answer.text().await.expect("a body"))
-        })
+        ask(&format!("{}{path}", self.admin))
     }
 
     /// Returns what every role says about itself.
@@ -221,4 +212,13 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Asks for an address; status and body.
+pub(crate) fn ask(url: &str) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let answer = reqwest::get(url).await.expect("it answers");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    })
 }
