@@ -1,6 +1,6 @@
 //! A Redis Cluster of one's own: three masters, and a replica of each where a test needs one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::redis::{RedisServer, ask, server_with};
 use crate::{port, wait};
@@ -10,7 +10,9 @@ const MASTERS: usize = 3;
 /// Slots of a cluster.
 const SLOTS: usize = 16384;
 /// Silence after which nodes give another one up, in milliseconds.
-const NODE_TIMEOUT_MS: &str = "1000";
+const NODE_TIMEOUT_MS: &str = "2000";
+/// How long nodes may take to meet before they are introduced again: on a busy machine a greeting runs out.
+const MEET_AGAIN: Duration = Duration::from_secs(3);
 /// Longest wait for the nodes to agree, and for a failover.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -60,12 +62,7 @@ async fn start(replicas: usize) -> RedisCluster {
     let hosts: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
     let cluster = RedisCluster { url: format!("redis+cluster://{}", hosts.join(",")), servers };
     cluster.give_slots().await;
-    for (server, bus) in cluster.servers.iter().zip(&buses).skip(1) {
-        let port = server.port().to_string();
-        cluster.tell::<()>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, bus]).await;
-    }
-    let known = format!("cluster_known_nodes:{}", cluster.servers.len());
-    cluster.all_say(&known).await;
+    cluster.introduce(&buses).await;
     for replica in MASTERS..cluster.servers.len() {
         let id: String = cluster.tell(replica % MASTERS, &["CLUSTER", "MYID"]).await;
         cluster.tell::<()>(replica, &["CLUSTER", "REPLICATE", &id]).await;
@@ -76,6 +73,27 @@ async fn start(replicas: usize) -> RedisCluster {
 }
 
 impl RedisCluster {
+    /// Makes every node known to all others.
+    async fn introduce(&self, buses: &[String]) {
+        let known = format!("cluster_known_nodes:{}", self.servers.len());
+        let mut introduced: Option<Instant> = None;
+        wait::until(&known, LIMIT, async || {
+            if introduced.is_none_or(|at| at.elapsed() > MEET_AGAIN) {
+                for (server, bus) in self.servers.iter().zip(buses).skip(1) {
+                    let port = server.port().to_string();
+                    self.tell::<()>(0, &["CLUSTER", "MEET", "127.0.0.1", &port, bus]).await;
+                }
+                introduced = Some(Instant::now());
+            }
+            for server in &self.servers {
+                let info: String = ask(&server.url, &["CLUSTER", "INFO"]).await?;
+                info.contains(&known).then_some(())?;
+            }
+            Some(())
+        })
+        .await;
+    }
+
     async fn give_slots(&self) {
         for master in 0..MASTERS {
             let (first, end) = (master * SLOTS / MASTERS, (master + 1) * SLOTS / MASTERS);
