@@ -152,6 +152,7 @@ async fn dead_letters_of_all_shards_are_one_list() {
             at: support::now(),
         };
         stream.dead_letter(&batch.into_iter().map(letter).collect::<Vec<_>>()).await.expect("put aside");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let store = RedisDeadLetters::new(&s.client);
     let (mut letters, mut after) = (Vec::new(), None);
