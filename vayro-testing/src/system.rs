@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ use crate::{port, wait};
 
 /// How long a process may take to say that it is ready; debug builds on small machines are slow.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How often a process that is not ready yet is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a process may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// The account of a clustered system.
@@ -434,7 +436,8 @@ fn assert_success(output: &Output) {
     assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
 }
 
-/// Waits for the line that begins with `ready`, and keeps the pipe drained afterwards.
+/// Waits for the line that begins with `ready`, and keeps the pipe drained afterwards. `None` if the process ends
+/// before, or stops at a failpoint: whoever armed that has to wake it up.
 async fn ready_line(process: &mut Process) -> Option<String> {
     let stdout = process.child().stdout.take().expect("stdout is a pipe");
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
@@ -445,7 +448,15 @@ async fn ready_line(process: &mut Process) -> Option<String> {
             }
         }
     });
-    tokio::time::timeout(READY_LIMIT, receiver.recv()).await.ok().flatten()
+    let started = Instant::now();
+    while started.elapsed() < READY_LIMIT {
+        match tokio::time::timeout(LOOK_EVERY, receiver.recv()).await {
+            Ok(line) => return line,
+            Err(_) if process.is_frozen() => return None,
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// Waits until a file exists.

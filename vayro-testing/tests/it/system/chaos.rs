@@ -75,6 +75,14 @@ fn a_worker_survives_every_failpoint() {
 }
 
 #[test]
+fn one_process_survives_every_failpoint() {
+    // Nothing that is no click gets into the embedded stream, so nothing is put aside there.
+    let points =
+        ["after_read", "mid_copy", "before_commit", "after_commit", "before_ack", "after_ack", "mid_trim"];
+    survives_every_failpoint(Set::Embedded, &points);
+}
+
+#[test]
 fn a_worker_that_wakes_up_finds_its_batch_done_by_another() {
     let steps: Vec<Step> = ["mid_copy", "before_commit", "after_commit", "before_ack"]
         .map(|point| step(&[Fault::StopAt(point, 1), Fault::Overlap], 3.0))

@@ -13,7 +13,7 @@ use super::id;
 /// How long a part is away.
 const OUTAGE: Duration = Duration::from_secs(30);
 /// How long everything may take to catch up afterwards.
-const CATCH_UP_LIMIT: Duration = Duration::from_secs(200);
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(90);
 
 /// Waits until rows stop arriving and compares them with what visitors got.
 ///
