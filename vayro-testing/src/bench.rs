@@ -19,6 +19,8 @@ pub mod pipeline;
 pub mod report;
 pub mod rows;
 
+use vayro_core::timestamp::Timestamp;
+
 /// The middle value; of two middle values the lower.
 ///
 /// # Panics
@@ -42,27 +44,9 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     sorted[place.clamp(1, sorted.len()) - 1]
 }
 
-/// Asks `condition` every `pause` until it gives a value.
-///
-/// # Panics
-///
-/// When `limit` has passed without one; the message names `what`.
-pub async fn wait_for<T>(
-    what: &str,
-    limit: std::time::Duration,
-    pause: std::time::Duration,
-    mut condition: impl AsyncFnMut() -> Option<T>,
-) -> T {
-    let found = async {
-        loop {
-            if let Some(value) = condition().await {
-                return value;
-            }
-            tokio::time::sleep(pause).await;
-        }
-    };
-    let found = tokio::time::timeout(limit, found).await;
-    found.unwrap_or_else(|_| panic!("{what} did not come within {limit:?}"))
+/// Returns the present.
+pub fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
 }
 
 /// Folder of the executables under test.

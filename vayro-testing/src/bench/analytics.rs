@@ -22,7 +22,7 @@ use vayro_sqlite::SqliteStores;
 
 use super::report::{Bound, Report};
 use super::rows::Rows;
-use super::{median, percentile};
+use super::{median, now, percentile};
 use crate::postgres;
 use crate::redis;
 use crate::system::System;
@@ -268,8 +268,4 @@ async fn assert_same(side: &Side, question: &Question, answer: &Value) {
     assert_eq!(found["total"].as_i64(), Some(breakdown.total), "{scope:?}");
     let top = breakdown.rows.first().map(|row| row.clicks);
     assert_eq!(found["rows"][0]["clicks"].as_i64(), top, "{scope:?} by {:?}", question.dimension);
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(jiff::Timestamp::now())
 }

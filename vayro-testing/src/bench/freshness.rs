@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::report::{Bound, Report};
 use super::{median, percentile};
 use crate::system::System;
-use crate::{postgres, redis};
+use crate::{postgres, redis, wait};
 
 /// Clicks per second of the load.
 const RATE: u32 = 2_000;
@@ -78,7 +78,7 @@ async fn measure(report: &mut Report, name: &str, short: &str, system: System) {
         assert_eq!(system.visit("probe").await.0, 302);
         let redirected = Instant::now();
         let wanted = i64::try_from(number).expect("probes are few");
-        super::wait_for("a watched click", PATIENCE, ASK_EVERY, async || {
+        wait::until_every(ASK_EVERY, "a watched click", PATIENCE, async || {
             (system.clicks(&id).await >= wanted).then_some(())
         })
         .await;

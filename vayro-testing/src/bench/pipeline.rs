@@ -7,8 +7,12 @@ mod stages;
 
 use std::time::{Duration, Instant};
 
+use vayro_core::timestamp::Timestamp;
+
+use super::clicks::Clicks;
+use super::metrics;
 use super::report::Report;
-use super::{metrics, wait_for};
+use crate::{fixture, wait};
 
 /// Links of the clicks.
 const LINKS: u32 = 20_000;
@@ -26,6 +30,10 @@ const WORKER_CORE: &str = "0";
 const ROWS_STORED: &str = "vayro_worker_clicks_written_total";
 /// Pause between two questions for it, which shares the cores with what is measured.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// How far back the first click lies.
+const BACK: Duration = Duration::from_secs(3 * 3600);
+/// How much more memory the second half of a long round may take than the first one did.
+const GROWTH_MAX: f64 = 1.25;
 /// Longest time without any further row.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -53,13 +61,25 @@ pub async fn run(clicks: u32, sets: &[&str]) {
     report.finish().expect("results can be written");
 }
 
+/// Returns the clicks on the links that the fixture numbers, from `start` on.
+fn clicks_from(start: Timestamp) -> Clicks {
+    let links = (0..LINKS).map(|number| fixture::link_id(number).parse().expect("an id"));
+    Clicks::new(11, fixture::WORKSPACE.parse().expect("an id"), links.collect(), start)
+}
+
 const fn rounds(clicks: u32) -> usize {
     if clicks > ROUND_MAX { 1 } else { ROUNDS }
 }
 
+/// Makes sure that memory did not grow once the worker was warm.
+fn assert_flat(memory: f64, half_way: f64) {
+    let growth = memory / half_way;
+    assert!(growth < GROWTH_MAX, "memory grew by the factor {growth:.2} in the second half");
+}
+
 /// Waits until the worker with this admin port has stored the first rows and returns how many.
 async fn first_rows(admin_port: u16) -> u64 {
-    wait_for("the first rows", PATIENCE, ASK_EVERY, async || {
+    wait::until_every(ASK_EVERY, "the first rows", PATIENCE, async || {
         metrics::find(admin_port, ROWS_STORED).await.filter(|rows| *rows > 0)
     })
     .await

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use vayro_core::click::Click;
-use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::timestamp::Timestamp;
 
-use super::{BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, first_rows, rounds};
+use super::{
+    BACK, BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, assert_flat, clicks_from, first_rows, rounds,
+};
 use crate::bench::clicks::Clicks;
 use crate::bench::report::{Bound, Report};
-use crate::bench::{bin_dir, cpu, median, metrics};
+use crate::bench::{bin_dir, cpu, median, metrics, now};
 use crate::process::Process;
 use crate::redis::RedisServer;
 use crate::{fixture, port, postgres, redis};
@@ -73,10 +73,7 @@ async fn worker_round(
     clicks: u32,
 ) -> Round {
     fixture::clear_clicks(&redis_server.url).await;
-    let links = (0..LINKS).map(|number| fixture::link_id(number).parse::<LinkId>().expect("an id"));
-    let workspace_id: WorkspaceId = fixture::WORKSPACE.parse().expect("an id");
-    let start = Timestamp::from(jiff::Timestamp::now()).minus(std::time::Duration::from_secs(3 * 3600));
-    let mut maker = Clicks::new(11, workspace_id, links.collect(), start);
+    let mut maker = clicks_from(now().minus(BACK));
     let before = redis::memory(&redis_server.url).await;
     let first_push = clicks.min(WAITING_MAX);
     push(&redis_server.url, &mut maker, first_push).await;
@@ -110,8 +107,7 @@ async fn worker_round(
     let per_click = |which: usize| (after[which] - before[which]) * 1e6 / rows;
     let memory = cpu::memory(worker.id());
     if let [.., middle, _] = &memories[..memories.len() / 2] {
-        let growth = memory / middle;
-        assert!(growth < 1.25, "memory grew by the factor {growth:.2} in the second half");
+        assert_flat(memory, *middle);
     }
     let rate = rows / elapsed;
     Round { rate, figures: [rate, per_click(0), per_click(1), per_click(2), memory / 1024.0 / 1024.0, bytes] }

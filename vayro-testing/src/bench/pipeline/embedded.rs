@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
-use vayro_core::ids::{LinkId, WorkspaceId};
 use vayro_core::ports::ClickSink as _;
-use vayro_core::timestamp::Timestamp;
 use vayro_spool::{EmbeddedClicks, SpoolOptions};
 use vayro_sqlite::SqliteStores;
 
-use super::{BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, first_rows, rounds};
-use crate::bench::clicks::Clicks;
+use super::{
+    BACK, BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, assert_flat, clicks_from, first_rows, rounds,
+};
 use crate::bench::report::{Bound, Report};
-use crate::bench::{bin_dir, cpu, median};
+use crate::bench::{bin_dir, cpu, median, now};
 use crate::process::Process;
 use crate::{fixture, port};
 
@@ -37,8 +36,7 @@ pub(super) async fn run(report: &mut Report, clicks: u32) {
         let spent = (cpu::used(&[process.id()]) - before) * 1e6 / rows;
         let memory = memories.last().copied().unwrap_or(f64::NAN);
         if clicks > ROUND_MAX {
-            let growth = memory / memories[memories.len() / 2];
-            assert!(growth < 1.25, "memory grew by the factor {growth:.2} in the second half");
+            assert_flat(memory, memories[memories.len() / 2]);
         }
         drop(process);
         report.row(
@@ -70,10 +68,7 @@ async fn prepare(data: &Path, clicks: u32) {
         clock: now,
     };
     let stream = EmbeddedClicks::open(options, "bench").await.expect("a stream can be made");
-    let links = (0..LINKS).map(|number| fixture::link_id(number).parse::<LinkId>().expect("an id"));
-    let workspace_id: WorkspaceId = fixture::WORKSPACE.parse().expect("an id");
-    let mut maker =
-        Clicks::new(11, workspace_id, links.collect(), now().minus(Duration::from_secs(3 * 3600)));
+    let mut maker = clicks_from(now().minus(BACK));
     let mut left = clicks;
     while left > 0 {
         let count = left.min(1_000);
@@ -81,10 +76,6 @@ async fn prepare(data: &Path, clicks: u32) {
         left -= count;
     }
     stream.close().await.expect("the stream can be closed");
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(jiff::Timestamp::now())
 }
 
 async fn open(file: &Path) -> SqliteConnection {

@@ -4,13 +4,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use vayro_core::click::{Click, ClickRow, Fields};
-use vayro_core::ids::{LinkId, WorkspaceId};
 use vayro_core::rollup::{Rollup, gains};
 use vayro_core::timestamp::Timestamp;
 use vayro_worker::enrich::{EnrichConfig, Enricher};
 
-use super::LINKS;
-use crate::bench::clicks::Clicks;
+use super::clicks_from;
 use crate::bench::report::Report;
 use crate::fixture;
 
@@ -21,10 +19,8 @@ const BATCH: usize = 10_000;
 
 /// Adds a row per stage; the first column is clicks per second, the second microseconds.
 pub(super) fn run(report: &mut Report) {
-    let links = (0..LINKS).map(|number| fixture::link_id(number).parse::<LinkId>().expect("an id"));
-    let workspace_id: WorkspaceId = fixture::WORKSPACE.parse().expect("an id");
     let start = Timestamp::from_millis(1_790_000_000_000).expect("an instant");
-    let clicks = Clicks::new(11, workspace_id, links.collect(), start).take(CLICKS);
+    let clicks = clicks_from(start).take(CLICKS);
     let config =
         EnrichConfig { geoip_file: Some(fixture::data("GeoLite2-City.mmdb")), ..EnrichConfig::default() };
     let enricher = Enricher::new(&config).expect("rules and database can be read");
@@ -38,7 +34,9 @@ pub(super) fn run(report: &mut Report) {
     stage(
         "user agent and bot class, cached",
         time(|| {
-            clicks.iter().for_each(|click| drop(black_box(enricher.user_agents().get(&click.user_agent))))
+            for click in &clicks {
+                drop(black_box(enricher.user_agents().get(&click.user_agent)));
+            }
         }),
     );
     stage(
