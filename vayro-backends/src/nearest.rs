@@ -114,6 +114,17 @@ impl AnalyticsStore for NearestAnalytics {
         }
     }
 
+    async fn overview(
+        &self,
+        scope: &ClickScope,
+        edges: &[Timestamp],
+    ) -> Result<(ClickCount, Vec<ClickCount>), StoreError> {
+        match self.usage.ask(self.replica.overview(scope, edges)).await {
+            Some(answer) => Ok(answer),
+            None => self.usage.instead(self.primary.overview(scope, edges)).await,
+        }
+    }
+
     async fn breakdown(
         &self,
         scope: &ClickScope,
