@@ -8,7 +8,8 @@
 //! - An outage of database or stream keeps the batch in memory and is waited out. It never makes a dead
 //!   letter and never raises the attempts of a click.
 //! - A row the database refuses is found by bisection and put aside alone.
-//! - A click that killed workers again and again is worked on alone, then put aside.
+//! - A click that killed workers again and again is worked on with fewer and fewer others, then alone, then put
+//!   aside.
 
 mod in_flight;
 mod prepare;
@@ -39,10 +40,12 @@ use crate::settings::WorkerSettings;
 use crate::stop::Stop;
 use salts::SaltBook;
 
-/// A click handed out this often is worked on alone, so that it can take no other down with it.
+/// A click handed out this often is worked on with fewer others than a batch has.
 pub const SUSPECT_ATTEMPTS: u32 = 3;
+/// A click handed out this often is worked on alone, so that it can take no other down with it.
+pub const ALONE_ATTEMPTS: u32 = 5;
 /// A click handed out this often is put aside: workers died over it when it was alone.
-pub const CRASH_ATTEMPTS: u32 = 5;
+pub const CRASH_ATTEMPTS: u32 = 7;
 /// How long the database may take for one write before it counts as unavailable.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 

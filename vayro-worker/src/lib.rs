@@ -22,6 +22,6 @@ mod stop;
 mod worker;
 
 pub use deps::{Clock, SharedRng, WorkerDeps};
-pub use ingest::{CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
+pub use ingest::{ALONE_ATTEMPTS, CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
 pub use settings::WorkerSettings;
 pub use worker::{Worker, WorkerError, WorkerHandle, WorkerState, run};

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use vayro_core::stream::{DeadReason, Delivery};
 
 use super::prepare::letter;
-use super::{Abandoned, CRASH_ATTEMPTS, Pipeline, SUSPECT_ATTEMPTS};
+use super::{ALONE_ATTEMPTS, Abandoned, CRASH_ATTEMPTS, Pipeline, SUSPECT_ATTEMPTS};
 use crate::stop::Stop;
 
 /// Entries taken over to see what the next ones are like.
 const PROBE: NonZeroUsize = NonZeroUsize::MIN;
+/// With each further attempt a sixteenth as many clicks are worked on together.
+const STEP_BITS: u32 = 4;
 
 /// Takes over clicks at start and then every `reclaim_every`, until stopping is asked for.
 pub(crate) async fn reclaim(pipeline: Arc<Pipeline>, mut stop: Stop) {
@@ -34,8 +36,8 @@ impl Pipeline {
     /// Works on everything that may be taken over now.
     ///
     /// A click that crashes workers takes the clicks it is handed out with along: their attempts rise too.
-    /// So the first of them is taken alone, and only if it is no suspect the others come as a batch;
-    /// suspects are taken and worked on one by one, which leaves the innocent where they are.
+    /// So the first one is taken alone, and the more often it was handed out, the fewer come with it: the
+    /// culprit is found in a few steps, and the innocent do not wait for a transaction each.
     async fn reclaim_round(&self, stop: &mut Stop) -> Result<(), Abandoned> {
         loop {
             let mut slot = tokio::select! {
@@ -47,19 +49,29 @@ impl Pipeline {
             }
             let Some(first) = self.take_over(PROBE).await.pop() else { return Ok(()) };
             slot.begin();
-            if first.attempts >= SUSPECT_ATTEMPTS {
-                self.alone(first, stop).await?;
-                continue;
-            }
-            let others = self.take_over(self.settings.batch_max).await;
-            let (suspects, mut innocent): (Vec<_>, Vec<_>) =
-                others.into_iter().partition(|delivery| delivery.attempts >= SUSPECT_ATTEMPTS);
-            innocent.push(first);
-            self.process(innocent, stop).await?;
-            for suspect in suspects {
-                self.alone(suspect, stop).await?;
+            let mut deliveries = match NonZeroUsize::new(self.together_max(&first) - 1) {
+                Some(others) => self.take_over(others).await,
+                None => Vec::new(),
+            };
+            deliveries.push(first);
+            // Those least under suspicion go first.
+            deliveries.sort_by_key(|delivery| delivery.attempts);
+            while let Some(max) = deliveries.first().map(|first| self.together_max(first)) {
+                let is_alike = |delivery: &&Delivery| self.together_max(delivery) == max;
+                let group = deliveries.iter().take(max).take_while(is_alike).count();
+                let rest = deliveries.split_off(group);
+                self.few(std::mem::replace(&mut deliveries, rest), stop).await?;
             }
         }
+    }
+
+    /// Returns how many clicks that were handed out as often as this one are worked on together.
+    fn together_max(&self, delivery: &Delivery) -> usize {
+        if delivery.attempts >= ALONE_ATTEMPTS {
+            return 1;
+        }
+        let steps = delivery.attempts.saturating_sub(SUSPECT_ATTEMPTS - 1);
+        (self.settings.batch_max.get() >> (STEP_BITS * steps)).max(1)
     }
 
     async fn take_over(&self, max: NonZeroUsize) -> Vec<Delivery> {
@@ -77,12 +89,14 @@ impl Pipeline {
         }
     }
 
-    /// Works on a click that workers may have died over; puts it aside if they did so too often. Not
+    /// Works on clicks that workers may have died over; puts a single one aside if they did so too often. Not
     /// while the database is away, since then nobody knows what they died over.
-    async fn alone(&self, delivery: Delivery, stop: &mut Stop) -> Result<(), Abandoned> {
-        if delivery.attempts < CRASH_ATTEMPTS || !self.database.is_up() {
-            return self.process(vec![delivery], stop).await;
+    async fn few(&self, mut deliveries: Vec<Delivery>, stop: &mut Stop) -> Result<(), Abandoned> {
+        let is_culprit = |delivery: &Delivery| delivery.attempts >= CRASH_ATTEMPTS && self.database.is_up();
+        if deliveries.len() > 1 || !deliveries.first().is_some_and(is_culprit) {
+            return self.process(deliveries, stop).await;
         }
+        let Some(delivery) = deliveries.pop() else { return Ok(()) };
         let error = format!("handed out {} times and never settled", delivery.attempts);
         let dead = letter(delivery, DeadReason::Crashed, error, (self.deps.clock)());
         self.settle(Vec::new(), vec![dead], stop).await

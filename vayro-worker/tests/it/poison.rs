@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 use vayro_core::click::Click;
 use vayro_core::ids::ClickId;
 use vayro_core::stream::DeadReason;
-use vayro_worker::{CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
+use vayro_worker::{ALONE_ATTEMPTS, CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
 
 use super::doubles::{Event, Scene, click, clicks, ids, until};
 
@@ -114,18 +114,23 @@ async fn a_click_that_kills_workers_is_put_aside_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspects_are_worked_on_alone() {
-    let scene = Scene::new();
-    let all = clicks(40);
-    scene.stream.append(&all);
-    scene.stream.hand_to_a_dead_worker(SUSPECT_ATTEMPTS - 1);
-    tokio::time::sleep(scene.settings.reclaim_idle).await;
-    let worker = scene.start().await;
-    scene.until_settled().await;
-    worker.stop().await;
-    assert_eq!(scene.clicks.ids(), ids(&all));
-    let largest = scene.events().iter().map(Event::len).max();
-    assert_eq!(largest, Some(1));
+async fn the_more_suspicious_clicks_are_the_fewer_are_worked_on_together() {
+    let batch = Scene::new().settings.batch_max.get();
+    for (attempts, together) in
+        [(SUSPECT_ATTEMPTS, batch / 16), (SUSPECT_ATTEMPTS + 1, batch / 256), (ALONE_ATTEMPTS, 1)]
+    {
+        let scene = Scene::new();
+        let all = clicks(400);
+        scene.stream.append(&all);
+        scene.stream.hand_to_a_dead_worker(attempts - 1);
+        tokio::time::sleep(scene.settings.reclaim_idle).await;
+        let worker = scene.start().await;
+        scene.until_settled().await;
+        worker.stop().await;
+        assert_eq!(scene.clicks.ids(), ids(&all));
+        let largest = scene.events().iter().map(Event::len).max();
+        assert_eq!(largest, Some(together.clamp(1, 400)), "{attempts} attempts");
+    }
 }
 
 #[tokio::test(start_paused = true)]
