@@ -215,7 +215,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     if gains.is_empty() {
         return Ok(());
     }
-    let days = gains.keys().map(|key| (key.workspace_id, Day::of(key.start))).collect();
+    let days = gains.iter().map(|(key, _)| (key.workspace_id, Day::of(key.start))).collect();
     stand_beside_writers(connection, &days).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
@@ -232,10 +232,10 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
 async fn find(
     connection: &mut PgConnection,
     slot: i16,
-    gains: &BTreeMap<RollupKey, Gain<'_>>,
+    gains: &[(RollupKey, Gain<'_>)],
 ) -> Result<Vec<Option<Rollup>>, sqlx::Error> {
     let mut wanted = Columns::default();
-    for key in gains.keys() {
+    for (key, _) in gains {
         wanted.push_key(key);
     }
     let rows = sqlx::query(FIND)
@@ -262,13 +262,14 @@ pub(crate) fn damaged(error: ColumnError) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
 
-/// Appends the condition that keeps the rollups of `range`.
+/// Appends the condition that keeps the rollups of `range`. The workspace is compared apart: the planner would
+/// take the index of whole workspaces for it and read the rollups of every link.
 fn push_range(query: &mut QueryBuilder<sqlx::Postgres>, range: &RollupRange) {
-    query.push(" FROM click_rollups WHERE subject_id = ").push_bind(range.subject.as_uuid());
-    query.push(" AND workspace_id = ").push_bind(range.workspace_id.as_uuid());
+    query.push(" FROM (SELECT * FROM click_rollups WHERE subject_id = ").push_bind(range.subject.as_uuid());
     query.push(" AND span = ").push_bind(range.span.as_str());
     query.push(" AND start >= ").push_bind(Instant(range.from));
     query.push(" AND start < ").push_bind(Instant(range.to));
+    query.push(" OFFSET 0) AS found WHERE workspace_id = ").push_bind(range.workspace_id.as_uuid());
 }
 
 #[async_trait]

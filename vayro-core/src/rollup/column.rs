@@ -102,6 +102,18 @@ impl Writer {
         self.byte(class_number(class));
     }
 
+    /// Returns how many bytes there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Writes a number in front of what was written from `place` on.
+    pub(super) fn insert_number(&mut self, place: usize, number: u64) {
+        let mut inserted = Self(Vec::with_capacity(10));
+        inserted.number(number);
+        self.0.splice(place..place, inserted.0);
+    }
+
     pub(super) fn finish(self) -> Vec<u8> {
         self.0
     }

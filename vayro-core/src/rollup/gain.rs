@@ -1,10 +1,10 @@
 //! What a batch of stored rows adds to which rollup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::column::class_number;
 use super::key::{RollupKey, RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
-use super::values::ValueCounts;
 use crate::analytics::Dimension;
 use crate::click::{ClickClass, ClickRow};
 
@@ -16,48 +16,106 @@ const QUARTERS_PER_HOUR: u8 = 4;
 pub struct Gain<'a> {
     pub(super) quarters: Quarters,
     pub(super) visitors: Vec<(u8, ClickClass, i64)>,
-    pub(super) values: [ValueCounts<'a>; Dimension::ALL.len()],
+    /// Sorted by dimension, class and value, each at most once.
+    pub(super) values: Vec<ValueGain<'a>>,
 }
 
-/// Returns what `rows`, which must be new and distinct, add to each rollup.
-pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> BTreeMap<RollupKey, Gain<'a>> {
-    let mut gains: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
-    for row in rows {
-        for (subject, span) in [
-            (Subject::Link(row.link_id), RollupSpan::Day),
-            (Subject::Workspace(row.workspace_id), RollupSpan::Hour),
-        ] {
-            let start = span.floor(row.timestamp);
-            let key = RollupKey { subject, workspace_id: row.workspace_id, span, start };
-            gains.entry(key).or_default().count(&key, row);
+/// Clicks that one value of a dimension gained in a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ValueGain<'a> {
+    /// The place of the dimension in [`Dimension::ALL`].
+    pub(super) dimension: u8,
+    /// The [`class_number`].
+    pub(super) class: u8,
+    pub(super) value: &'a [u8],
+    pub(super) clicks: u64,
+}
+
+impl ValueGain<'_> {
+    /// Tells whether `other` counts the same value.
+    fn is_alike(&self, other: &Self) -> bool {
+        (self.dimension, self.class, self.value) == (other.dimension, other.class, other.value)
+    }
+}
+
+/// Returns what `rows`, which must be new and distinct, add to each rollup, sorted by key.
+pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> Vec<(RollupKey, Gain<'a>)> {
+    let mut rows: Vec<&ClickRow> = rows.into_iter().collect();
+    let mut workspaces = gains_of_workspaces(&rows);
+    let link_key = |row: &ClickRow| RollupKey {
+        subject: Subject::Link(row.link_id),
+        workspace_id: row.workspace_id,
+        span: RollupSpan::Day,
+        start: RollupSpan::Day.floor(row.timestamp),
+    };
+    // Stable, so that a link's rows stay in the order of time in which they came. Mostly the ids decide.
+    rows.sort_by(|a, b| a.link_id.cmp(&b.link_id).then_with(|| link_key(a).cmp(&link_key(b))));
+    let links = rows.chunk_by(|a, b| link_key(a) == link_key(b)).map(|rows| {
+        let key = link_key(rows[0]);
+        let mut gain = Gain::default();
+        for row in rows {
+            gain.count(&key, row);
+            gain.values.extend(values(row).filter(|value| value.dimension != LINK));
         }
-    }
-    // A workspace's day gains what its hours do; counting every click again would cost more.
-    let mut days: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
-    for (key, gain) in gains.iter().filter(|(key, _)| key.span == RollupSpan::Hour) {
-        let day = RollupKey { span: RollupSpan::Day, start: RollupSpan::Day.floor(key.start), ..*key };
-        let into = key.start.as_micros() - day.start.as_micros();
-        // A day has 24 hours.
-        let hour = u8::try_from(into / RollupSpan::Hour.micros()).unwrap_or(u8::MAX);
-        days.entry(day).or_default().merge_hour(hour, gain);
-    }
-    gains.extend(days);
+        gain.sum_up();
+        (key, gain)
+    });
+    // Links sort before workspaces.
+    let mut gains: Vec<_> = links.collect();
+    gains.append(&mut workspaces);
     gains
 }
 
-impl<'a> Gain<'a> {
-    /// Adds the gain of the `hour`-th hour of this day.
+/// Returns what workspaces gain, sorted by key.
+fn gains_of_workspaces<'a>(rows: &[&'a ClickRow]) -> Vec<(RollupKey, Gain<'a>)> {
+    let mut hours: BTreeMap<RollupKey, (Gain<'a>, ValueSums<'a>)> = BTreeMap::new();
+    for row in rows {
+        let start = RollupSpan::Hour.floor(row.timestamp);
+        let subject = Subject::Workspace(row.workspace_id);
+        let key = RollupKey { subject, workspace_id: row.workspace_id, span: RollupSpan::Hour, start };
+        let (gain, sums) = hours.entry(key).or_default();
+        gain.count(&key, row);
+        for gained in values(row) {
+            *sums.entry((gained.dimension, gained.class, gained.value)).or_default() += gained.clicks;
+        }
+    }
+    // A workspace's day gains what its hours do; counting every click again would cost more.
+    let mut gains: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
+    for (key, (mut gain, sums)) in hours {
+        let sum = |((dimension, class, value), clicks)| ValueGain { dimension, class, value, clicks };
+        gain.values = sums.into_iter().map(sum).collect();
+        gain.values.sort_unstable();
+        let day = RollupKey { span: RollupSpan::Day, start: RollupSpan::Day.floor(key.start), ..key };
+        let into = key.start.as_micros() - day.start.as_micros();
+        // A day has 24 hours.
+        let hour = u8::try_from(into / RollupSpan::Hour.micros()).unwrap_or(u8::MAX);
+        gains.entry(day).or_default().merge_hour(hour, &gain);
+        gains.insert(key, gain);
+    }
+    for (_, gain) in gains.iter_mut().filter(|(key, _)| key.span == RollupSpan::Day) {
+        gain.sum_up();
+    }
+    gains.into_iter().collect()
+}
+
+/// Clicks by dimension, class and value. Values come from visitors: the hasher is keyed anew in each process.
+type ValueSums<'a> = HashMap<(u8, u8, &'a [u8]), u64, foldhash::fast::RandomState>;
+
+/// The place of [`Dimension::Link`] in [`Dimension::ALL`]: no link has a column of links.
+const LINK: u8 = Dimension::Link as u8;
+
+impl Gain<'_> {
+    /// Adds the gain of the `hour`-th hour of this day; [`Gain::sum_up`] comes after the last one.
     fn merge_hour(&mut self, hour: u8, gain: &Self) {
         for (quarter, class, clicks) in gain.quarters.iter() {
             self.quarters.add(quarter + hour * QUARTERS_PER_HOUR, class, clicks);
         }
         self.visitors.extend(gain.visitors.iter().map(|(_, class, visitor)| (hour, *class, *visitor)));
-        for (mine, theirs) in self.values.iter_mut().zip(&gain.values) {
-            mine.merge(theirs);
-        }
+        self.values.extend_from_slice(&gain.values);
     }
 
-    fn count(&mut self, key: &RollupKey, row: &'a ClickRow) {
+    /// Counts a click and its visitor.
+    fn count(&mut self, key: &RollupKey, row: &ClickRow) {
         let into = row.timestamp.as_micros() - key.start.as_micros();
         // A day has 96 quarters.
         let quarter = u8::try_from(into / QUARTER_MICROS).unwrap_or(u8::MAX);
@@ -65,17 +123,31 @@ impl<'a> Gain<'a> {
         if let Some(visitor_id) = row.visitor_id {
             self.visitors.push((quarter / QUARTERS_PER_HOUR, row.class, visitor_id));
         }
-        for (dimension, values) in Dimension::ALL.into_iter().zip(&mut self.values) {
-            if dimension == Dimension::Link && matches!(key.subject, Subject::Link(_)) {
-                continue;
-            }
-            let value = value(row, dimension);
-            // What is not known is what the values leave of all clicks.
-            if !value.is_empty() {
-                values.add(row.class, value);
-            }
-        }
     }
+
+    /// Sorts the values and puts those that are alike together.
+    fn sum_up(&mut self) {
+        self.values.sort_unstable();
+        self.values.dedup_by(|next, sum| {
+            let is_alike = next.is_alike(sum);
+            if is_alike {
+                sum.clicks = sum.clicks.saturating_add(next.clicks);
+            }
+            is_alike
+        });
+    }
+}
+
+/// Returns what a row counts, without what is not known: that is what the values leave of all clicks.
+fn values(row: &ClickRow) -> impl Iterator<Item = ValueGain<'_>> {
+    let class = class_number(row.class);
+    let gain = move |(place, dimension)| ValueGain {
+        dimension: place,
+        class,
+        value: value(row, dimension),
+        clicks: 1,
+    };
+    (0..).zip(Dimension::ALL).map(gain).filter(|gain| !gain.value.is_empty())
 }
 
 /// Returns a row's value of a dimension as rollups keep it: text, empty for "unknown", or the bytes of the

@@ -23,7 +23,14 @@ impl Quarters {
         let mut quarters = Self::default();
         while !reader.is_empty() {
             let (quarter, class) = (reader.byte()?, reader.class()?);
-            quarters.add(quarter, class, reader.number()?);
+            let clicks = reader.number()?;
+            let place = (quarter, class_number(class));
+            // As written by us: sorted.
+            if quarters.0.last().is_none_or(|(quarter, class, _)| (*quarter, class_number(*class)) < place) {
+                quarters.0.push((quarter, class, clicks));
+            } else {
+                quarters.add(quarter, class, clicks);
+            }
         }
         Ok(quarters)
     }

@@ -3,7 +3,7 @@
 use super::column::ColumnError;
 use super::gain::Gain;
 use super::quarters::Quarters;
-use super::values::ValueCounts;
+use super::values::{self, ValueCounts};
 use super::visitors::VisitorSketches;
 use crate::analytics::Dimension;
 
@@ -51,14 +51,10 @@ impl Rollup {
             };
             (self.visitors, self.day_visitors) = (sum, day);
         }
-        for (column, gained) in self.values.iter_mut().zip(&gain.values) {
-            if gained.is_empty() {
-                continue;
+        for gained in gain.values.chunk_by(|a, b| a.dimension == b.dimension) {
+            if let Some(column) = self.values.get_mut(usize::from(gained[0].dimension)) {
+                *column = values::add(column, gained)?;
             }
-            let mut counts = ValueCounts::read(column)?;
-            counts.merge(gained);
-            let sum = counts.write();
-            *column = sum;
         }
         Ok(())
     }

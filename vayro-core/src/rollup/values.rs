@@ -5,12 +5,16 @@
 //! clicks.
 
 use super::column::{ColumnError, Reader, Writer, class_number};
+use super::gain::ValueGain;
 use crate::click::ClickClass;
 
 /// Values kept of one dimension and class of a rollup. A flood of made-up values may bring it to twice as
 /// many for a moment; then the least clicked ones are put together as "others". A value that becomes
 /// popular later is kept from then on, so what is often clicked has a name.
 pub const VALUES_MAX: usize = 1000;
+
+/// A column up to this long cannot hold too many values: a value takes three bytes at least.
+const SMALL_LEN: usize = 3 * 2 * VALUES_MAX;
 
 /// Clicks per value of one class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,6 +153,83 @@ impl<'a> ValueCounts<'a> {
     }
 }
 
+/// Adds what the values of one dimension gained, sorted by class and value, to a column in one pass.
+///
+/// # Errors
+///
+/// [`ColumnError`].
+pub(super) fn add(column: &[u8], gained: &[ValueGain<'_>]) -> Result<Vec<u8>, ColumnError> {
+    let room: usize = gained.iter().map(|gain| gain.value.len() + 8).sum();
+    let mut sum = Writer::with_capacity(column.len() + room);
+    let mut stored = Reader::new(column)?;
+    let mut gained = gained.chunk_by(|a, b| a.class == b.class).peekable();
+    while !stored.is_empty() {
+        let class = class_number(stored.class()?);
+        while let Some(new) = gained.next_if(|new| new[0].class < class) {
+            add_group(&mut sum, new[0].class, None, new)?;
+        }
+        let new = gained.next_if(|new| new[0].class == class).unwrap_or_default();
+        add_group(&mut sum, class, Some(&mut stored), new)?;
+    }
+    for new in gained {
+        add_group(&mut sum, new[0].class, None, new)?;
+    }
+    let sum = sum.finish();
+    if sum.len() > SMALL_LEN {
+        // Long enough to hold too many values; only that way can it be told.
+        return Ok(ValueCounts::read(&sum)?.write());
+    }
+    Ok(sum)
+}
+
+/// Writes a class: what is stored of it, if anything, and what is new.
+fn add_group(
+    sum: &mut Writer,
+    class: u8,
+    stored: Option<&mut Reader<'_>>,
+    new: &[ValueGain<'_>],
+) -> Result<(), ColumnError> {
+    let mut empty = Reader::new(&[])?;
+    let (stored, others, mut left) = match stored {
+        Some(stored) => {
+            let (others, values) = (stored.number()?, stored.number()?);
+            (stored, others, values)
+        }
+        None => (&mut empty, 0, 0),
+    };
+    sum.byte(class);
+    sum.number(others);
+    let start = sum.len();
+    let (mut values, mut last) = (0_u64, None);
+    let mut new = new.iter().peekable();
+    let mut push = |sum: &mut Writer, value: &[u8], clicks: u64| {
+        values += 1;
+        sum.bytes(value);
+        sum.number(clicks);
+    };
+    while left > 0 {
+        left -= 1;
+        let (value, mut clicks) = (stored.bytes()?, stored.number()?);
+        // Out of order, or twice: adding it up would go wrong.
+        if last.is_some_and(|last| last >= value) {
+            return Err(ColumnError::Damaged);
+        }
+        last = Some(value);
+        while let Some(gain) = new.next_if(|gain| gain.value < value) {
+            push(sum, gain.value, gain.clicks);
+        }
+        if let Some(gain) = new.next_if(|gain| gain.value == value) {
+            clicks = clicks.saturating_add(gain.clicks);
+        }
+        push(sum, value, clicks);
+    }
+    for gain in new {
+        push(sum, gain.value, gain.clicks);
+    }
+    sum.insert_number(start, values);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -185,6 +266,10 @@ mod tests {
         }
         counts.add(ClickClass::Counted, names[1500].as_bytes());
         let column = counts.write();
+        let gained = |name| ValueGain { dimension: 0, class: 0, value: name, clicks: 1 };
+        let flood: Vec<ValueGain<'_>> = names.iter().map(|name| gained(name.as_bytes())).collect();
+        let shrunk = add(&[], &flood).expect("our own");
+        assert_eq!(ValueCounts::read(&shrunk).expect("our own").of(ClickClass::Counted).count(), VALUES_MAX);
         let read = ValueCounts::read(&column).expect("our own");
         let kept: Vec<_> = read.of(ClickClass::Counted).collect();
         assert_eq!(kept.len(), VALUES_MAX);
@@ -195,11 +280,44 @@ mod tests {
 
     proptest! {
         #[test]
+        fn gains_added_in_one_pass_are_those_merged(
+            stored in proptest::collection::vec((0..6_usize, 0..40_u8, 1..500_u64), 0..80),
+            new in proptest::collection::btree_map((0..6_u8, 0..40_u8), 1..500_u64, 0..80),
+        ) {
+            let names: Vec<[u8; 2]> = (0..40).map(|n| [b'a' + n / 7, b'z' - n % 7]).collect();
+            let mut counts = ValueCounts::default();
+            for (class, name, clicks) in &stored {
+                counts.add(ClickClass::ALL[*class], &names[usize::from(*name)]);
+                counts.group(ClickClass::ALL[*class]).others += clicks % 3;
+            }
+            let column = if counts.is_empty() { Vec::new() } else { counts.write() };
+            let mut gained: Vec<ValueGain<'_>> = new
+                .iter()
+                .map(|((class, name), clicks)| ValueGain {
+                    dimension: 2,
+                    class: *class,
+                    value: &names[usize::from(*name)],
+                    clicks: *clicks,
+                })
+                .collect();
+            gained.sort_unstable();
+            let sum = add(&column, &gained).expect("our own");
+            for gain in &gained {
+                let group = &mut counts.0[usize::from(gain.class)];
+                group.merge(&Group { values: vec![(gain.value, gain.clicks)], others: 0 });
+            }
+            prop_assert_eq!(sum, counts.write());
+        }
+
+        #[test]
         fn rubbish_is_an_error_and_never_a_panic(bytes in any::<Vec<u8>>()) {
+            let gained = [ValueGain { dimension: 0, class: 2, value: b"DE", clicks: 1 }];
             drop(ValueCounts::read(&bytes));
+            drop(add(&bytes, &gained));
             let mut versioned = vec![1];
             versioned.extend(bytes);
-            drop(ValueCounts::read(&versioned));
+            let is_sound = ValueCounts::read(&versioned).is_ok();
+            prop_assert!(!is_sound || add(&versioned, &gained).is_ok());
         }
     }
 }

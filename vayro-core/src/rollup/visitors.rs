@@ -4,6 +4,7 @@
 //! 2^12 registers in its compact form: exact to some hundred visitors, a standard error of 1.6 % beyond,
 //! 2 KiB at most. Adding the same visitor again changes nothing.
 
+mod coupons;
 mod registers;
 mod union;
 
@@ -87,7 +88,7 @@ impl<'a> VisitorSketches<'a> {
             if let Some((_, mine)) = self.0.get(&(*hour, *number)) {
                 union.merge(mine)?;
             }
-            self.0.insert((*hour, *number), (*class, Sketch::Loaded(union.to_sketch()?)));
+            self.0.insert((*hour, *number), (*class, Sketch::Loaded(union.into_sketch()?)));
         }
         Ok(())
     }
@@ -105,7 +106,7 @@ impl<'a> VisitorSketches<'a> {
         }
         let sketches = unions
             .into_iter()
-            .map(|(number, (class, union))| Ok(((0, number), (class, Sketch::Loaded(union.to_sketch()?)))));
+            .map(|(number, (class, union))| Ok(((0, number), (class, Sketch::Loaded(union.into_sketch()?)))));
         Ok(VisitorSketches(sketches.collect::<Result<_, ColumnError>>()?))
     }
 

@@ -37,6 +37,8 @@ const BATCH: u32 = 10_000;
 const QUESTIONS: usize = 200;
 /// Every so many questions one is also answered from the rows, which takes seconds.
 const RAW_EVERY: usize = 8;
+/// Questions named because they took longest.
+const SLOWEST: usize = 12;
 /// Rows of a breakdown.
 const ROWS_MAX: u16 = 10;
 /// Longest time for one answer from the rows.
@@ -50,6 +52,19 @@ struct Question {
     interval: Interval,
     zone: &'static str,
     dimension: Dimension,
+}
+
+impl Question {
+    fn path(&self) -> String {
+        let subject = self.link.map(|id| format!("/{id}")).unwrap_or_default();
+        let interval = Interval::ALL.iter().find(|(_, interval)| *interval == self.interval);
+        let interval = interval.expect("every interval has a name").0;
+        format!(
+            "/v1/analytics{subject}?interval={interval}&timezone={}&group_by={}&limit={ROWS_MAX}",
+            self.zone,
+            self.dimension.as_str()
+        )
+    }
 }
 
 /// One of the databases with a system that runs on it.
@@ -205,6 +220,7 @@ async fn ask_all(report: &mut Report, side: &Side, links: &[LinkId], rows: u32) 
             pairs = (pairs.0 + millis, pairs.1 + raw);
         }
     }
+    show_slowest(&questions, &ours);
     let p95 = percentile(&ours, 0.95);
     let ratio = pairs.1 / pairs.0;
     report.row(
@@ -223,15 +239,17 @@ async fn ask_all(report: &mut Report, side: &Side, links: &[LinkId], rows: u32) 
     report.aim(format!("analytics-{short}-raw-ratio"), ratio, Bound::AtLeast(100.0));
 }
 
+/// Names the questions that took longest.
+fn show_slowest(questions: &[Question], millis: &[f64]) {
+    let mut slowest: Vec<(&Question, f64)> = questions.iter().zip(millis.iter().copied()).collect();
+    slowest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    for (question, millis) in slowest.iter().take(SLOWEST) {
+        progress(&format!("{millis:8.2} ms  {}", question.path()));
+    }
+}
+
 async fn ask(side: &Side, question: &Question) -> Value {
-    let subject = question.link.map(|id| format!("/{id}")).unwrap_or_default();
-    let interval = Interval::ALL.iter().find(|(_, interval)| *interval == question.interval);
-    let interval = interval.expect("every interval has a name").0;
-    let path = format!(
-        "/v1/analytics{subject}?interval={interval}&timezone={}&group_by={}&limit={ROWS_MAX}",
-        question.zone,
-        question.dimension.as_str()
-    );
+    let path = question.path();
     let (status, answer) = side.system.api("GET", &path, None).await;
     assert_eq!(status, 200, "{path}: {answer}");
     answer

@@ -9,6 +9,7 @@
 use datasketches::hll::HllSketch;
 
 use super::LG_REGISTERS;
+use super::coupons::SLOT_BITS;
 use crate::rollup::column::ColumnError;
 
 /// How many registers there are.
@@ -25,8 +26,6 @@ const HLL_8: u8 = 0b1010;
 const OUT_OF_ORDER: u8 = 0b1_0000;
 /// A register whose value is among the exceptions.
 const EXCEPTION: u8 = 15;
-/// Bits of an exception's slot.
-const SLOT_BITS: u32 = 26;
 /// Register values from this on are summed up apart.
 const LARGE: u8 = 32;
 
@@ -34,7 +33,26 @@ const LARGE: u8 = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Registers(Box<[u8; REGISTERS]>);
 
+impl Default for Registers {
+    fn default() -> Self {
+        Self(Box::new([0; REGISTERS]))
+    }
+}
+
+/// Returns slot and value of a coupon.
+const fn taken_apart(coupon: u32) -> (usize, u32) {
+    ((coupon & ((1 << SLOT_BITS) - 1)) as usize % REGISTERS, coupon >> SLOT_BITS)
+}
+
 impl Registers {
+    /// Adds visitors by their coupons.
+    pub(super) fn add(&mut self, coupons: &[u32]) {
+        for (slot, value) in coupons.iter().copied().map(taken_apart) {
+            // Six bits.
+            self.0[slot] = self.0[slot].max(u8::try_from(value).unwrap_or(u8::MAX));
+        }
+    }
+
     /// Reads a serialised sketch; `None` if it is not one with four bits per register.
     pub(super) fn of_sketch(bytes: &[u8]) -> Option<Self> {
         let (preamble, rest) = bytes.split_at_checked(PREAMBLE_LEN)?;
@@ -52,9 +70,8 @@ impl Registers {
         let is_exception = |slot: usize| (packed[slot / 2] >> (slot % 2 * 4)) & 0x0F == EXCEPTION;
         let mut left = exceptions;
         for exception in rest.chunks_exact(4).map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]]) {
-            let coupon = u32::from_le_bytes(exception);
-            let slot = (coupon & ((1 << SLOT_BITS) - 1)) as usize % REGISTERS;
-            let value = u8::try_from(coupon >> SLOT_BITS).ok()?;
+            let (slot, value) = taken_apart(u32::from_le_bytes(exception));
+            let value = u8::try_from(value).ok()?;
             // Empty places of a table that is not compact.
             if value == 0 {
                 continue;
@@ -81,16 +98,21 @@ impl Registers {
     ///
     /// [`ColumnError`] never: the form is the one the library reads.
     pub(super) fn to_sketch(&self) -> Result<HllSketch, ColumnError> {
-        let (mut small, mut large, mut zeros) = (0.0, 0.0, 0_u32);
+        // Counted first: there are thousands of registers, but few values.
+        let mut counts = [0_u32; 1 << u8::BITS];
         for value in self.0.iter() {
-            let share = (-f64::from(*value)).exp2();
-            if *value < LARGE {
+            counts[usize::from(*value)] += 1;
+        }
+        let (mut small, mut large) = (0.0, 0.0);
+        for (value, count) in (0_u8..=u8::MAX).zip(counts) {
+            let share = f64::from(count) * (-f64::from(value)).exp2();
+            if value < LARGE {
                 small += share;
-            } else {
+            } else if count > 0 {
                 large += share;
             }
-            zeros += u32::from(*value == 0);
         }
+        let zeros = counts[0];
         let mut bytes = Vec::with_capacity(PREAMBLE_LEN + REGISTERS);
         bytes.extend_from_slice(&HEAD);
         bytes.extend_from_slice(&[0, OUT_OF_ORDER, 0, HLL_8]);
