@@ -1,23 +1,27 @@
 //! Writing clicks and the counters made of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Sqlite};
+use rusqlite::Transaction;
 use uuid::Uuid;
 use vayro_core::click::{ClickClass, ClickRow};
+use vayro_core::day::Day;
 use vayro_core::failpoint;
+use vayro_core::ids::LinkId;
 use vayro_core::ports::{ClickStore, StoreError, WriteError, WriteOutcome};
+use vayro_core::rollup::ColumnError;
 use vayro_core::stream::DeadReason;
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
-use crate::error::write_error;
-use crate::{retention, rollups, salts};
+use crate::error::{driver_error, write_error};
+use crate::retention::NEWEST_REMOVED_MONTH;
+use crate::{rollups, salts};
 
-/// Rows per statement, largest first. Few sizes, so that the statements stay prepared whatever the
-/// batch; the largest stays far below SQLite's limit of 32,766 parameters.
-const PIECES: [usize; 3] = [100, 10, 1];
+const RAISE_TOTALS: &str = "INSERT INTO link_totals (link_id, clicks, last_click_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (link_id) DO UPDATE
+    SET clicks = clicks + excluded.clicks, last_click_at = max(last_click_at, excluded.last_click_at)";
 
 /// A column of texts: its name, the most characters it may have, and where it comes from.
 type TextColumn = (&'static str, usize, fn(&ClickRow) -> &str);
@@ -59,7 +63,7 @@ enum BadClick {
 /// The click happened in a month that was removed by age.
 #[derive(Debug, thiserror::Error)]
 #[error("the month of click {0} was removed by age")]
-struct RemovedMonth(Uuid);
+pub(crate) struct RemovedMonth(Uuid);
 
 /// SQLite keeps any text and any time; the two sets must refuse the same clicks.
 fn check(row: &ClickRow) -> Result<(), BadClick> {
@@ -79,65 +83,101 @@ fn check(row: &ClickRow) -> Result<(), BadClick> {
     Ok(())
 }
 
-/// Cuts a batch into pieces of the sizes of [`PIECES`].
-pub(crate) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = PIECES.into_iter().find(|size| *size <= items.len())?;
-        let (piece, rest) = items.split_at(size);
-        items = rest;
-        Some(piece)
-    })
+/// Stores a click unless it is there.
+fn insert_statement() -> String {
+    let columns: Vec<&str> = ["id", "timestamp", "link_id", "workspace_id", "class", "visitor_id"]
+        .into_iter()
+        .chain(TEXTS.map(|(column, ..)| column))
+        .collect();
+    let places = vec!["?"; columns.len()].join(", ");
+    format!(
+        "INSERT INTO click_events ({}) VALUES ({places}) ON CONFLICT (id, timestamp) DO NOTHING",
+        columns.join(", ")
+    )
 }
 
-fn insert_clicks(rows: &[ClickRow]) -> QueryBuilder<Sqlite> {
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let mut query = QueryBuilder::new(
-        "INSERT INTO click_events (id, timestamp, link_id, workspace_id, class, visitor_id",
-    );
-    for (column, ..) in TEXTS {
-        query.push(", ").push(column);
-    }
-    query.push(") ");
-    query.push_values(rows, |mut values, row| {
-        values.push_bind(row.id.as_uuid());
-        values.push_bind(row.timestamp.as_micros());
-        values.push_bind(row.link_id.as_uuid());
-        values.push_bind(row.workspace_id.as_uuid());
-        values.push_bind(row.class.as_str());
-        values.push_bind(row.visitor_id);
-        for (_, _, column) in TEXTS {
-            values.push_bind(text(column(row)));
+/// Stores those of the rows that are not there yet, and returns them.
+fn insert<'a>(tx: &Transaction<'_>, rows: &'a [ClickRow]) -> Result<Vec<&'a ClickRow>, rusqlite::Error> {
+    let mut insert = tx.prepare(&insert_statement())?;
+    let mut stored = Vec::with_capacity(rows.len());
+    for (number, row) in rows.iter().enumerate() {
+        if number == rows.len() / 2 {
+            failpoint::hit(failpoint::MID_COPY);
         }
-    });
-    query.push(" ON CONFLICT (id, timestamp) DO NOTHING RETURNING id");
-    query
+        insert.raw_bind_parameter(1, &row.id.as_bytes()[..])?;
+        insert.raw_bind_parameter(2, row.timestamp.as_micros())?;
+        insert.raw_bind_parameter(3, &row.link_id.as_bytes()[..])?;
+        insert.raw_bind_parameter(4, &row.workspace_id.as_bytes()[..])?;
+        insert.raw_bind_parameter(5, row.class.as_str())?;
+        insert.raw_bind_parameter(6, row.visitor_id)?;
+        for (place, (_, _, column)) in (7..).zip(TEXTS) {
+            let text = column(row);
+            insert.raw_bind_parameter(place, (!text.is_empty()).then_some(text))?;
+        }
+        if insert.raw_execute()? > 0 {
+            stored.push(row);
+        }
+    }
+    Ok(stored)
 }
 
-/// A link with what it gained: clicks, and the microseconds of the newest.
-type Gain = (Uuid, (i64, i64));
-
-/// Returns what each link gained, sorted by link.
-fn gains_of(rows: &[&ClickRow]) -> Vec<Gain> {
-    let mut gains: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+/// Returns what each link gained, sorted by link: clicks, and the microseconds of the newest.
+fn totals_of(rows: &[&ClickRow]) -> BTreeMap<LinkId, (i64, i64)> {
+    let mut totals: BTreeMap<LinkId, (i64, i64)> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.class == ClickClass::Counted) {
         let timestamp = row.timestamp.as_micros();
-        let (clicks, last) = gains.entry(row.link_id.as_uuid()).or_insert((0, timestamp));
+        let (clicks, last) = totals.entry(row.link_id).or_insert((0, timestamp));
         *clicks += 1;
         *last = timestamp.max(*last);
     }
-    gains.into_iter().collect()
+    totals
 }
 
-fn raise_totals(gains: &[Gain]) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("INSERT INTO link_totals (link_id, clicks, last_click_at) ");
-    query.push_values(gains, |mut values, (link, (clicks, last))| {
-        values.push_bind(*link).push_bind(*clicks).push_bind(*last);
-    });
-    query.push(
-        " ON CONFLICT (link_id) DO UPDATE
-          SET clicks = clicks + excluded.clicks, last_click_at = max(last_click_at, excluded.last_click_at)",
-    );
-    query
+fn raise_totals(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), rusqlite::Error> {
+    let mut raise = tx.prepare(RAISE_TOTALS)?;
+    for (link_id, (clicks, last)) in totals_of(rows) {
+        raise.execute((&link_id.as_bytes()[..], clicks, last))?;
+    }
+    Ok(())
+}
+
+/// Why nothing of a batch was stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteFailed {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Rollup(#[from] ColumnError),
+    #[error(transparent)]
+    Removed(#[from] RemovedMonth),
+}
+
+impl From<WriteFailed> for WriteError {
+    fn from(failed: WriteFailed) -> Self {
+        match failed {
+            WriteFailed::Sqlite(error) => driver_error(error),
+            // A bug or a newer program's writing, never the fault of the new clicks.
+            WriteFailed::Rollup(error) => Self::Unavailable(Box::new(error)),
+            WriteFailed::Removed(error) => {
+                Self::Rejected { reason: DeadReason::OutOfRange, source: Box::new(error) }
+            }
+        }
+    }
+}
+
+/// Stores rows and counts those that were not there yet.
+fn write(tx: &Transaction<'_>, rows: &[ClickRow]) -> Result<WriteOutcome, WriteFailed> {
+    let newest: Option<i32> = tx.query_row(NEWEST_REMOVED_MONTH, (), |row| row.get(0))?;
+    let removed_until = newest.and_then(Day::from_number).map(Day::next_month);
+    let is_removed = |row: &&ClickRow| removed_until.is_some_and(|until| row.timestamp < until.start());
+    if let Some(row) = rows.iter().find(is_removed) {
+        return Err(RemovedMonth(row.id.as_uuid()).into());
+    }
+    let stored = insert(tx, rows)?;
+    raise_totals(tx, &stored)?;
+    rollups::add(tx, &stored)?;
+    let inserted = stored.len() as u64;
+    Ok(WriteOutcome { inserted, duplicates: rows.len() as u64 - inserted })
 }
 
 #[async_trait]
@@ -152,41 +192,9 @@ impl ClickStore for SqliteStores {
                 source: Box::new(error),
             })?;
         }
-        // Everything is encoded before the lock is taken: edits of links wait for it.
-        let mut statements: Vec<_> = pieces(rows).map(insert_clicks).collect();
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(write_error)?;
-        let removed_until = retention::removed_until(&mut tx).await.map_err(write_error)?;
-        let is_removed = |row: &&ClickRow| removed_until.is_some_and(|until| row.timestamp < until.start());
-        if let Some(row) = rows.iter().find(is_removed) {
-            return Err(WriteError::Rejected {
-                reason: DeadReason::OutOfRange,
-                source: Box::new(RemovedMonth(row.id.as_uuid())),
-            });
-        }
-        let mut outcome = WriteOutcome::default();
-        let mut stored = HashSet::new();
-        let middle = statements.len() / 2;
-        for (index, statement) in statements.iter_mut().enumerate() {
-            if index == middle {
-                failpoint::hit(failpoint::MID_COPY);
-            }
-            let ids: Vec<Uuid> =
-                statement.build_query_scalar().fetch_all(&mut *tx).await.map_err(write_error)?;
-            stored.extend(ids);
-        }
-        outcome.inserted = stored.len() as u64;
-        outcome.duplicates = rows.len() as u64 - outcome.inserted;
-        // Of two rows with one id the first was stored.
-        let stored: Vec<&ClickRow> = rows.iter().filter(|row| stored.remove(&row.id.as_uuid())).collect();
-        let gains = gains_of(&stored);
-        for gains in pieces(&gains) {
-            raise_totals(gains).build().execute(&mut *tx).await.map_err(write_error)?;
-        }
-        rollups::add(&mut tx, &stored).await.map_err(write_error)?;
-        failpoint::hit(failpoint::BEFORE_COMMIT);
-        tx.commit().await.map_err(write_error)?;
-        failpoint::hit(failpoint::AFTER_COMMIT);
-        Ok(outcome)
+        // Whoever writes something else waits here, not for SQLite's lock.
+        let _turn = self.writer.acquire().await.map_err(write_error)?;
+        Ok(self.clicks.transaction(|tx| write(tx, rows))?)
     }
 
     /// Does nothing: the one table takes any time that was not removed by age.

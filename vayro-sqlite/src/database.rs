@@ -1,8 +1,11 @@
-//! The two ways to the file: one connection that writes, several that read.
+//! The ways to the file: one connection that writes, another that writes clicks, several that read.
+
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqlitePool, SqliteTransaction};
 use vayro_core::ports::StoreError;
 
+use crate::click_connection::ClickConnection;
 use crate::error::store_error;
 
 /// Every SQL port of Vayro on one SQLite file. Cheap to clone; clones share the connections.
@@ -10,6 +13,7 @@ use crate::error::store_error;
 pub struct SqliteStores {
     pub(crate) writer: SqlitePool,
     pub(crate) readers: SqlitePool,
+    pub(crate) clicks: Arc<ClickConnection>,
 }
 
 impl SqliteStores {
@@ -35,9 +39,11 @@ impl SqliteStores {
 
     /// Waits for what is running and closes the file. Every later call is [`StoreError::Unavailable`].
     pub async fn close(&self) {
+        // The last connection to close folds the write-ahead log into the file: no reader must hold it back, and
+        // nobody may write clicks any more.
         self.readers.close().await;
-        // Last, because the last connection to close folds the write-ahead log into the file.
         self.writer.close().await;
+        self.clicks.close();
     }
 }
 
@@ -79,13 +85,13 @@ mod tests {
         let Cast { stores, owner, link, .. } = &cast().await;
         let rows: Vec<_> = (0..2_000).map(|n| click(link, at(n))).collect();
         // Bounded to what there is.
-        stores.writer.execute("PRAGMA max_page_count = 1").await.expect("set");
+        stores.clicks.set("PRAGMA max_page_count = 1");
         let full = ClickStore::write(stores, &rows).await;
         let Err(WriteError::Unavailable(cause)) = full else { panic!("expected no room, got {full:?}") };
         assert!(cause.to_string().contains("full"), "{cause}");
         let found = LinkStore::find(stores, owner.workspace_id, link.id).await.expect("it answers");
         assert_eq!(found.as_ref(), Some(link), "nothing was counted");
-        stores.writer.execute("PRAGMA max_page_count = 100000").await.expect("set");
+        stores.clicks.set("PRAGMA max_page_count = 100000");
         let again = ClickStore::write(stores, &rows).await.expect("there is room");
         assert_eq!(again.inserted, 2_000);
     }
@@ -105,6 +111,7 @@ mod tests {
     async fn a_read_only_file_is_unavailable() {
         let Cast { stores, owner, link, .. } = &cast().await;
         stores.writer.execute("PRAGMA query_only = ON").await.expect("set");
+        stores.clicks.set("PRAGMA query_only = ON");
         let write = ClickStore::write(stores, &[click(link, at(1))]).await;
         assert!(matches!(write, Err(WriteError::Unavailable(_))), "{write:?}");
         let insert = LinkStore::insert(stores, owner.new_link("other"), &owner.context(at(1))).await;

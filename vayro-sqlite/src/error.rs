@@ -108,10 +108,19 @@ pub(crate) fn internal(error: impl Into<BoxError>) -> StoreError {
 /// not make dead letters of good clicks.
 pub(crate) fn write_error(error: sqlx::Error) -> WriteError {
     let code = error.as_database_error().map_or(0, extended_code);
+    failed_write(code, error)
+}
+
+/// The same of the other driver's error.
+pub(crate) fn driver_error(error: rusqlite::Error) -> WriteError {
+    failed_write(error.sqlite_error().map_or(0, |error| error.extended_code), error)
+}
+
+fn failed_write(code: i32, error: impl Into<BoxError>) -> WriteError {
     let reason = match code & 0xFF {
         _ if code == CONSTRAINT_FOREIGNKEY => DeadReason::UnknownLink,
         code::CONSTRAINT | code::TOOBIG | code::MISMATCH => DeadReason::Rejected,
-        _ => return WriteError::Unavailable(Box::new(error)),
+        _ => return WriteError::Unavailable(error.into()),
     };
-    WriteError::Rejected { reason, source: Box::new(error) }
+    WriteError::Rejected { reason, source: error.into() }
 }

@@ -10,6 +10,7 @@
 mod amendments;
 mod analytics;
 mod audit;
+mod click_connection;
 mod clicks;
 mod database;
 mod domains;

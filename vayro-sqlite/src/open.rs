@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -11,6 +12,7 @@ use sqlx::sqlite::{
 use tokio::time::{Instant, sleep};
 use vayro_core::ports::BoxError;
 
+use crate::click_connection::ClickConnection;
 use crate::database::SqliteStores;
 use crate::error::{is_busy, is_corrupt};
 use crate::schema::APPLICATION_ID;
@@ -18,9 +20,9 @@ use crate::schema::APPLICATION_ID;
 /// Pause between tries to switch a file to its write-ahead log while somebody holds it.
 const WAL_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// The write-ahead log is cut back to this after a checkpoint; a long analysis makes it grow beyond.
-const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+pub(crate) const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// Page cache of each connection, in KiB; negative is how the pragma spells KiB.
-const CACHE_KIB: &str = "-16384";
+pub(crate) const CACHE_KIB: &str = "-16384";
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 200;
 
@@ -138,6 +140,7 @@ impl SqliteStores {
                 .map_err(|e| OpenError::new(path, e))?,
             readers: pool(options.readers.max(1), options)
                 .connect_lazy_with(connect.pragma("query_only", "ON")),
+            clicks: Arc::new(ClickConnection::new(path.to_owned(), options.busy_timeout)),
         };
         drop(first.close().await);
         Ok(stores)

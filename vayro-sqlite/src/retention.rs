@@ -66,10 +66,12 @@ const REMOVE_ROLLUPS: &str = "DELETE FROM click_rollups
      WHERE rowid IN (SELECT r.rowid FROM workspaces w CROSS JOIN click_rollups r
                      ON r.workspace_id = w.id AND r.span IN ('hour', 'day') AND r.start < ?1 LIMIT ?2)";
 
+/// The newest month that was removed by age, by its first day; null if none was.
+pub(crate) const NEWEST_REMOVED_MONTH: &str = "SELECT max(month) FROM removed_months";
+
 /// Returns the first day after every month that was removed by age; `None` if none was.
 pub(crate) async fn removed_until(connection: &mut SqliteConnection) -> Result<Option<Day>, sqlx::Error> {
-    let newest: Option<i32> =
-        sqlx::query_scalar("SELECT max(month) FROM removed_months").fetch_one(connection).await?;
+    let newest: Option<i32> = sqlx::query_scalar(NEWEST_REMOVED_MONTH).fetch_one(connection).await?;
     Ok(newest.and_then(Day::from_number).map(Day::next_month))
 }
 

@@ -1,6 +1,7 @@
 //! Rollups: kept by the transaction that stores the clicks, and read for charts.
 
 use async_trait::async_trait;
+use rusqlite::{OptionalExtension as _, Transaction};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use vayro_core::analytics::{ClickScope, Dimension};
@@ -8,11 +9,11 @@ use vayro_core::click::ClickRow;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
 use vayro_core::ports::{RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
-use vayro_core::rollup::{ColumnError, Gain, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
+use vayro_core::rollup::{ColumnError, QUARTER_MICROS, Rollup, RollupCheck, RollupKey, gains};
 use vayro_core::timestamp::Timestamp;
 
 use crate::analytics::{push_scope, push_time};
-use crate::clicks::pieces;
+use crate::clicks::WriteFailed;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
 use crate::recount;
@@ -27,7 +28,7 @@ macro_rules! byte_columns {
 }
 
 /// What a rollup that is there becomes.
-const UPDATE: &str = concat!(
+const ON_CONFLICT: &str = concat!(
     " ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
     byte_columns!(),
     ") = (excluded.quarters, excluded.visitors, excluded.day_visitors, excluded.country, excluded.region,
@@ -44,49 +45,87 @@ pub(crate) const OF_DAY: &str = concat!(
       WHERE workspace_id = ?1 AND span IN ('hour', 'day') AND start >= ?2 AND start < ?3"
 );
 
+/// Rollups per statement, largest first. Few sizes, so that the statements stay prepared whatever the
+/// batch; the largest stays far below SQLite's limit of 32,766 parameters.
+const PIECES: [usize; 3] = [100, 10, 1];
+
+/// A rollup that is there, with its row's number.
+const FIND: &str = concat!(
+    "SELECT rowid, ",
+    byte_columns!(),
+    " FROM click_rollups WHERE subject_id = ?1 AND span = ?2 AND start = ?3 AND slot = 0"
+);
+
+const INSERT: &str = concat!(
+    "INSERT INTO click_rollups (",
+    byte_columns!(),
+    ", subject_id, span, start, workspace_id, slot)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+);
+
+const UPDATE: &str = concat!(
+    "UPDATE click_rollups SET (",
+    byte_columns!(),
+    ") = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE rowid = ?"
+);
+
 /// Adds what new rows gain each link and workspace; the transaction holds the file's only write lock.
-pub(crate) async fn add(connection: &mut SqliteConnection, rows: &[&ClickRow]) -> Result<(), sqlx::Error> {
-    let gains: Vec<(RollupKey, Gain<'_>)> = gains(rows.iter().copied()).into_iter().collect();
-    for piece in pieces(&gains) {
-        let mut sums = find(connection, piece).await?;
-        for ((_, gain), sum) in piece.iter().zip(&mut sums) {
-            sum.add(gain).map_err(damaged)?;
+pub(crate) fn add(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), WriteFailed> {
+    let mut find = tx.prepare(FIND)?;
+    let mut insert = tx.prepare(INSERT)?;
+    let mut update = tx.prepare(UPDATE)?;
+    for (key, gain) in gains(rows.iter().copied()) {
+        let (subject, span, start) = (key.subject.as_uuid(), key.span.as_str(), key.start.as_micros());
+        let stored = find.query_row((&subject.as_bytes()[..], span, start), stored_rollup).optional()?;
+        if let Some((rowid, mut sum)) = stored {
+            sum.add(&gain)?;
+            let next = bind_columns(&mut update, &sum)?;
+            update.raw_bind_parameter(next, rowid)?;
+            update.raw_execute()?;
+        } else {
+            let mut sum = Rollup::default();
+            sum.add(&gain)?;
+            let next = bind_columns(&mut insert, &sum)?;
+            insert.raw_bind_parameter(next, &subject.as_bytes()[..])?;
+            insert.raw_bind_parameter(next + 1, span)?;
+            insert.raw_bind_parameter(next + 2, start)?;
+            insert.raw_bind_parameter(next + 3, &key.workspace_id.as_bytes()[..])?;
+            insert.raw_execute()?;
         }
-        let keys = piece.iter().map(|(key, _)| *key);
-        replace(connection, &keys.zip(sums).collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
 
-/// Returns what is stored under each key, in the order of the keys; empty where nothing is.
-async fn find(
-    connection: &mut SqliteConnection,
-    wanted: &[(RollupKey, Gain<'_>)],
-) -> Result<Vec<Rollup>, sqlx::Error> {
-    let mut query = QueryBuilder::new("WITH wanted (number, subject_id, span, start) AS (");
-    query.push_values((0_i64..).zip(wanted), |mut values, (number, (key, _))| {
-        values.push_bind(number);
-        values.push_bind(key.subject.as_uuid());
-        values.push_bind(key.span.as_str());
-        values.push_bind(key.start.as_micros());
-    });
-    query.push(concat!(
-        ") SELECT wanted.number, ",
-        byte_columns!(),
-        // A cross join is done in the order it is written in.
-        " FROM wanted CROSS JOIN click_rollups AS stored
-          WHERE stored.subject_id = wanted.subject_id AND stored.span = wanted.span
-              AND stored.start = wanted.start AND stored.slot = 0"
-    ));
-    let rows: Vec<SqliteRow> = query.build().fetch_all(connection).await?;
-    let mut found = vec![Rollup::default(); wanted.len()];
-    for row in &rows {
-        let number: i64 = row.try_get(0)?;
-        if let Some(place) = usize::try_from(number).ok().and_then(|number| found.get_mut(number)) {
-            *place = rollup(row, 1)?;
-        }
+/// Reads what [`FIND`] found.
+fn stored_rollup(row: &rusqlite::Row<'_>) -> Result<(i64, Rollup), rusqlite::Error> {
+    let column = |place: usize| Ok::<_, rusqlite::Error>(row.get_ref(place)?.as_blob()?.to_vec());
+    let mut rollup =
+        Rollup { quarters: column(1)?, visitors: column(2)?, day_visitors: column(3)?, ..Rollup::default() };
+    for (place, values) in (4..).zip(&mut rollup.values) {
+        *values = column(place)?;
     }
-    Ok(found)
+    Ok((row.get(0)?, rollup))
+}
+
+/// Binds the byte columns as the first values of a statement and returns the place behind them.
+fn bind_columns(statement: &mut rusqlite::Statement<'_>, rollup: &Rollup) -> Result<usize, rusqlite::Error> {
+    let columns = [&rollup.quarters, &rollup.visitors, &rollup.day_visitors];
+    let mut place = 1;
+    for column in columns.into_iter().chain(&rollup.values) {
+        statement.raw_bind_parameter(place, column.as_slice())?;
+        place += 1;
+    }
+    Ok(place)
+}
+
+/// Cuts rollups into pieces of the sizes of [`PIECES`].
+fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = PIECES.into_iter().find(|size| *size <= items.len())?;
+        let (piece, rest) = items.split_at(size);
+        items = rest;
+        Some(piece)
+    })
 }
 
 /// Stores rollups in place of what is there.
@@ -113,7 +152,7 @@ pub(crate) async fn replace(
                 values.push_bind(column.as_slice());
             }
         });
-        query.push(UPDATE);
+        query.push(ON_CONFLICT);
         query.build().execute(&mut *connection).await?;
     }
     Ok(())
@@ -138,10 +177,11 @@ pub(crate) fn damaged(error: ColumnError) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
 
-/// Appends the condition that keeps the rollups of `range`.
+/// Appends the condition that keeps the rollups of `range`. The plus keeps the planner from the index of whole
+/// workspaces, which would read the rollups of every link.
 fn push_range(query: &mut QueryBuilder<Sqlite>, range: &RollupRange) {
     query.push(" FROM click_rollups WHERE subject_id = ").push_bind(range.subject.as_uuid());
-    query.push(" AND workspace_id = ").push_bind(range.workspace_id.as_uuid());
+    query.push(" AND +workspace_id = ").push_bind(range.workspace_id.as_uuid());
     query.push(" AND span = ").push_bind(range.span.as_str());
     query.push(" AND start >= ").push_bind(range.from.as_micros());
     query.push(" AND start < ").push_bind(range.to.as_micros());

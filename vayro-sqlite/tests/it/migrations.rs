@@ -20,7 +20,8 @@ fn sql(engine: &str, name: &str) -> String {
     std::fs::read_to_string(folder(engine).join(name)).expect("readable")
 }
 
-/// Reads the columns of every table, as our migrations are laid out: one column per line, indented by four.
+/// Reads the columns of every table, as our migrations are laid out: one column per line, indented by four; changes
+/// of tables on one line.
 fn columns(engine: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in names(engine) {
@@ -28,6 +29,10 @@ fn columns(engine: &str) -> BTreeMap<String, BTreeSet<String>> {
         for line in sql(engine, &name).lines() {
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 table = rest.split_whitespace().next().map(str::to_owned);
+            } else if let Some(dropped) = line.strip_prefix("DROP TABLE ") {
+                tables.remove(dropped.trim_end_matches(';')).expect("only what is there is dropped");
+            } else if let Some(change) = line.strip_prefix("ALTER TABLE ") {
+                alter(&mut tables, change.trim_end_matches(';'));
             } else if line.starts_with(')') {
                 table = None;
             } else if let (Some(table), Some(column)) = (&table, line.strip_prefix("    ")) {
@@ -40,6 +45,19 @@ fn columns(engine: &str) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     tables
+}
+
+fn alter(tables: &mut BTreeMap<String, BTreeSet<String>>, change: &str) {
+    // How columns are stored is said on further lines.
+    let Some((table, change)) = change.split_once(' ') else { return };
+    if let Some(name) = change.strip_prefix("RENAME TO ") {
+        let columns = tables.remove(table).expect("only what is there is renamed");
+        tables.insert(name.to_owned(), columns);
+    }
+    for column in change.split("ADD COLUMN ").skip(1) {
+        let column = column.split_whitespace().next().expect("a column").to_owned();
+        assert!(tables.get_mut(table).expect("a table that is there").insert(column));
+    }
 }
 
 #[test]
@@ -65,5 +83,6 @@ fn tables_and_columns_are_equal() {
     let postgres = columns("postgres");
     assert_eq!(sqlite, postgres);
     assert!(sqlite.len() >= 12, "{:?}", sqlite.keys());
-    assert!(sqlite["click_events"].contains("visitor_id"), "{:?}", sqlite["click_events"]);
+    assert!(sqlite["click_events"].contains("user_agent"), "{:?}", sqlite["click_events"]);
+    assert!(sqlite["click_rollups"].contains("day_visitors"), "{:?}", sqlite["click_rollups"]);
 }
