@@ -103,7 +103,8 @@ impl<'a> ValueCounts<'a> {
     }
 
     /// Counts one click more.
-    pub fn add(&mut self, class: ClickClass, value: &'a [u8]) {
+    #[cfg(test)]
+    fn add(&mut self, class: ClickClass, value: &'a [u8]) {
         let values = &mut self.group(class).values;
         match values.binary_search_by(|(other, _)| (*other).cmp(value)) {
             Ok(place) => values[place].1 += 1,

@@ -29,6 +29,7 @@ struct Round {
 }
 
 pub(super) async fn run(report: &mut Report, clicks: u32) {
+    report.note(values_note());
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     let database = postgres::server().await;
     let redis_server = redis::server().await;
@@ -64,6 +65,27 @@ pub(super) async fn run(report: &mut Report, clicks: u32) {
         theirs.push(rate);
     }
     report.aim("pipeline-copy-ratio", median(&ours) / median(&theirs), Bound::AtLeast(0.5));
+}
+
+/// Says how long what the stream has to hold is: the values of an entry under the names that the specification gives
+/// its fields, without names, lengths and pages.
+fn values_note() -> String {
+    let clicks = clicks_from(now()).take(PUSH);
+    let (mut ids, mut agents, mut values) = (0, 0, 0);
+    for click in &clicks {
+        click.encode(|name, value| {
+            values += value.len();
+            ids += if name == "id" || name.ends_with("_id") { value.len() } else { 0 };
+            agents += if name == "user_agent" { value.len() } else { 0 };
+        });
+    }
+    let mean = |bytes: usize| bytes / clicks.len();
+    format!(
+        "bytes/click is what Redis uses per entry that waits; its values alone are {}, of which ids {} and user agent {}",
+        mean(values),
+        mean(ids),
+        mean(agents)
+    )
 }
 
 async fn worker_round(
