@@ -173,31 +173,32 @@ fn add_counts(
 ) -> Result<(), ColumnError> {
     let within = |at: &Timestamp| (from..to).contains(at);
     let quarters = Quarters::read(&stored.quarters)?;
+    let hours = VisitorSketches::read(&stored.visitors)?;
+    let day = VisitorSketches::read(&stored.day_visitors)?;
     let clicks: u64 = classes.iter().map(|class| quarters.total(*class)).sum();
     let last = plus(stored.start, RollupSpan::Day.micros() - 1).filter(within);
-    for buckets in &mut *all {
-        let is_uncut = within(&stored.start)
-            && last.is_some_and(|last| {
-                buckets.index(stored.start).is_some() && buckets.index(stored.start) == buckets.index(last)
-            });
+    for buckets in all {
+        let first_index = buckets.index(stored.start).filter(|_| within(&stored.start));
+        let is_uncut = first_index.is_some() && first_index == last.and_then(|last| buckets.index(last));
         if is_uncut {
             buckets.count(stored.start, signed(clicks));
-            continue;
-        }
-        for (quarter, class, clicks) in quarters.iter() {
-            let at = plus(stored.start, i64::from(quarter) * QUARTER_MICROS).filter(within);
-            if let Some(at) = at.filter(|_| classes.contains(&class)) {
-                buckets.count(at, signed(clicks));
+        } else {
+            for (quarter, class, clicks) in quarters.iter() {
+                let at = plus(stored.start, i64::from(quarter) * QUARTER_MICROS).filter(within);
+                if let Some(at) = at.filter(|_| classes.contains(&class)) {
+                    buckets.count(at, signed(clicks));
+                }
             }
         }
-    }
-    // Where the hours were left out, no edge lies within the day.
-    let visitors = if stored.visitors.is_empty() { &stored.day_visitors } else { &stored.visitors };
-    for (hour, class, sketch) in VisitorSketches::read(visitors)?.iter() {
-        let at = plus(stored.start, i64::from(hour) * HOUR_MICROS).filter(within);
-        let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
-        for day in all.iter_mut().filter_map(|buckets| buckets.day(at)) {
-            day.merge(sketch)?;
+        // Where the hours were left out, nobody's edge lies within the day.
+        let is_day_enough = stored.visitors.is_empty() || (is_uncut && !stored.day_visitors.is_empty());
+        let sketches = if is_day_enough { &day } else { &hours };
+        for (hour, class, sketch) in sketches.iter() {
+            let at = plus(stored.start, i64::from(hour) * HOUR_MICROS).filter(within);
+            let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
+            if let Some(visitors) = buckets.day(at) {
+                visitors.merge(sketch)?;
+            }
         }
     }
     Ok(())
