@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use vayro_core::failpoint;
 
-use crate::open::{CACHE_KIB, WAL_BYTES_KEPT};
+use crate::open::{WAL_BYTES_KEPT, pragmas};
 
 /// Pages in the write-ahead log from which on a commit folds it into the file. Batches write the same pages
 /// again and again; the file needs their last state only.
@@ -73,12 +73,11 @@ impl ClickConnection {
         connection.execute_batch(&format!(
             "PRAGMA foreign_keys = ON;
              PRAGMA synchronous = FULL;
-             PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
-             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-             PRAGMA cache_size = {CACHE_KIB};
-             PRAGMA temp_store = MEMORY;
-             PRAGMA trusted_schema = OFF;"
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
         ))?;
+        for (name, value) in pragmas() {
+            connection.execute_batch(&format!("PRAGMA {name} = {value}"))?;
+        }
         Ok(connection)
     }
 }

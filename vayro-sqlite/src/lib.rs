@@ -1,8 +1,8 @@
 //! Vayro's ports on one SQLite file.
 //!
 //! [`SqliteStores`] implements every port of accounts, links, clicks and analytics. One connection
-//! writes, in transactions that take the write lock at their start; a pool of others reads, each
-//! statement on its own snapshot, and never waits for the writer. Several processes may open the
+//! writes, in transactions that take the write lock at their start, and one more, in its turn, the clicks;
+//! a pool of others reads, each statement on its own snapshot, and never waits for a writer. Several processes may open the
 //! file. What every method must do is said at the ports in `vayro-core` and held by their contract
 //! suites; only what is peculiar to SQLite is said here. Start reading at [`open`].
 #![deny(missing_docs)]

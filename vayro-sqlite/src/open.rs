@@ -22,7 +22,7 @@ const WAL_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// The write-ahead log is cut back to this after a checkpoint; a long analysis makes it grow beyond.
 pub(crate) const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// Page cache of each connection, in KiB; negative is how the pragma spells KiB.
-pub(crate) const CACHE_KIB: &str = "-16384";
+const CACHE_KIB: &str = "-16384";
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 200;
 
@@ -169,8 +169,19 @@ async fn make_file(path: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
+/// What every connection sets, by whichever driver.
+pub(crate) fn pragmas() -> [(&'static str, String); 4] {
+    [
+        ("journal_size_limit", WAL_BYTES_KEPT.to_string()),
+        ("cache_size", CACHE_KIB.to_owned()),
+        ("temp_store", "MEMORY".to_owned()),
+        // No function of an attacker's schema runs with our rights.
+        ("trusted_schema", "OFF".to_owned()),
+    ]
+}
+
 fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    let options = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(busy_timeout)
         .foreign_keys(true)
@@ -178,12 +189,8 @@ fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions 
         // click stream may have been told that its entries are stored, and a person that a link exists.
         .synchronous(SqliteSynchronous::Full)
         .statement_cache_capacity(STATEMENTS_KEPT)
-        .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
-        .pragma("cache_size", CACHE_KIB)
-        .pragma("temp_store", "MEMORY")
-        // No function of an attacker's schema runs with our rights.
-        .pragma("trusted_schema", "OFF")
-        .thread_name(|id| format!("vayro-sqlite-{id}"))
+        .thread_name(|id| format!("vayro-sqlite-{id}"));
+    pragmas().into_iter().fold(options, |options, (name, value)| options.pragma(name, value))
 }
 
 /// Switches the file to its write-ahead log. SQLite does not wait for the lock this takes, so that of
