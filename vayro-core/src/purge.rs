@@ -92,9 +92,9 @@ impl ClickSelector {
     }
 
     /// Tells whether the fields of a stream entry are meant, also those of an entry that is otherwise no click.
-    pub fn matches<V: AsRef<[u8]>>(&self, fields: &[(String, V)]) -> bool {
+    pub fn matches<N: AsRef<str>, V: AsRef<[u8]>>(&self, fields: &[(N, V)]) -> bool {
         let find = |name: &str| {
-            let value = fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref());
+            let value = fields.iter().find(|(n, _)| n.as_ref() == name).map(|(_, value)| value.as_ref());
             value.and_then(|value| std::str::from_utf8(value).ok())
         };
         let is_of_link = |wanted: LinkId| find(field::LINK_ID).and_then(|id| id.parse().ok()) == Some(wanted);
@@ -112,8 +112,8 @@ impl ClickSelector {
 }
 
 /// Returns the id of the click that these fields of an entry are of; `None` if they are of no click.
-pub fn click_id<V: AsRef<[u8]>>(fields: &[(String, V)]) -> Option<ClickId> {
-    let (_, id) = fields.iter().find(|(name, _)| name == field::ID)?;
+pub fn click_id<N: AsRef<str>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Option<ClickId> {
+    let (_, id) = fields.iter().find(|(name, _)| name.as_ref() == field::ID)?;
     let id = ClickId::from_uuid(uuid::Uuid::try_parse_ascii(id.as_ref()).ok()?);
     id.timestamp().map(|_| id)
 }

@@ -191,8 +191,8 @@ pub struct ShardStats {
 }
 
 /// Returns the UTC day of the click that these fields of an entry are of; `None` if they are of no click.
-pub fn day_of<V: AsRef<[u8]>>(fields: &[(String, V)]) -> Option<Day> {
-    let (_, id) = fields.iter().find(|(name, _)| name == field::ID)?;
+pub fn day_of<N: AsRef<str>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Option<Day> {
+    let (_, id) = fields.iter().find(|(name, _)| name.as_ref() == field::ID)?;
     let id = uuid::Uuid::try_parse_ascii(id.as_ref()).ok()?;
     ClickId::from_uuid(id).timestamp().map(Day::of)
 }
@@ -210,7 +210,7 @@ pub struct Unsettled {
 
 impl Unsettled {
     /// Counts an entry.
-    pub fn count<V: AsRef<[u8]>>(&mut self, fields: &[(String, V)]) {
+    pub fn count<N: AsRef<str>, V: AsRef<[u8]>>(&mut self, fields: &[(N, V)]) {
         match day_of(fields) {
             Some(day) => *self.days.entry(day).or_default() += 1,
             None => self.undated += 1,

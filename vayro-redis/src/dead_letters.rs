@@ -180,7 +180,7 @@ fn decode(shard: Shard, entry: Entry) -> Option<DeadLetter> {
         dead_at: find(AT).parse().unwrap_or(vayro_core::timestamp::Timestamp::EPOCH),
         fields: rest
             .into_iter()
-            .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
+            .map(|(name, value)| (name.into_owned(), String::from_utf8_lossy(&value).into_owned()))
             .collect(),
         id: place(shard, &entry.id),
     })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use redis::Value;
-use vayro_core::click::Fields;
+use vayro_core::click::{Fields, field};
 
 /// The id of a stream entry: milliseconds of the server's clock and a count within them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,10 +92,7 @@ fn fields(values: Vec<Value>) -> Result<Fields, ShapeError> {
         let (Value::BulkString(name), Value::BulkString(value)) = (name, value) else {
             return Err(ShapeError);
         };
-        // A name that is no text is nobody's: it must not make the entry unreadable.
-        let name =
-            String::from_utf8(name).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        fields.push((name, value));
+        fields.push((field::name(&name), value));
     }
     Ok(fields)
 }
@@ -135,7 +132,7 @@ mod tests {
             Value::Array(vec![one, gone, Value::Nil]),
         ])]);
         let expected = [
-            Entry { id: "1-0".to_owned(), fields: Some(vec![("ip".to_owned(), b"\xFF\0".to_vec())]) },
+            Entry { id: "1-0".to_owned(), fields: Some(vec![("ip".into(), b"\xFF\0".to_vec())]) },
             Entry { id: "2-0".to_owned(), fields: None },
         ];
         assert_eq!(read_reply(reply).expect("entries"), expected);

@@ -235,10 +235,12 @@ fn parse(fields: &Fields) -> Result<Invalidation, ShapeError> {
 
 #[cfg(test)]
 mod tests {
+    use vayro_core::click::field;
+
     use super::*;
 
     fn entry(fields: &[(&str, &str)]) -> Entry {
-        let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+        let fields = fields.iter().map(|(n, v)| (field::name(n.as_bytes()), v.as_bytes().to_vec())).collect();
         Entry { id: "1-0".to_owned(), fields: Some(fields) }
     }
 

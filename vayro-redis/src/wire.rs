@@ -10,7 +10,7 @@ use redis::io::tcp::socket2::SockRef;
 use redis::{ConnectionAddr, ConnectionInfo, RedisError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use vayro_core::click::Fields;
+use vayro_core::click::{Fields, field};
 
 use crate::entry::Entry;
 use crate::slot::keepalive;
@@ -213,7 +213,8 @@ impl Wire {
     async fn fields(&mut self, count: usize) -> Result<Fields> {
         let mut fields = Fields::with_capacity(count / 2);
         for _ in 0..count / 2 {
-            let name = self.text().await?;
+            let Head::Value(Some(length)) = self.head().await? else { return Err(unexpected()) };
+            let name = field::name(self.value(length).await?);
             let Head::Value(Some(length)) = self.head().await? else { return Err(unexpected()) };
             fields.push((name, self.value(length).await?.to_vec()));
         }

@@ -7,7 +7,7 @@ use vayro_core::timestamp::Timestamp;
 
 /// Bytes in front of a payload.
 pub(crate) const HEADER_LEN: usize = 28;
-/// Longest payload. A click with every field at its limit, escaped as JSON, stays well below.
+/// Longest payload. A click with every field at its limit stays well below.
 pub(crate) const PAYLOAD_LEN_MAX: usize = 64 * 1024;
 /// First bytes of a record.
 const MAGIC: [u8; 4] = [0xC1, b'v', b'y', 0x1C];

@@ -62,11 +62,11 @@ impl KnownPurges {
         known
     }
 
-    fn find<V: AsRef<[u8]>>(&self, fields: &[(String, V)]) -> Option<&Purge> {
+    fn find<N: AsRef<str>, V: AsRef<[u8]>>(&self, fields: &[(N, V)]) -> Option<&Purge> {
         if self.by_link.is_empty() && self.others.is_empty() {
             return None;
         }
-        let link_id = fields.iter().find(|(name, _)| name == field::LINK_ID);
+        let link_id = fields.iter().find(|(name, _)| name.as_ref() == field::LINK_ID);
         let link_id =
             link_id.and_then(|(_, id)| std::str::from_utf8(id.as_ref()).ok()?.parse::<LinkId>().ok());
         let of_link = link_id.and_then(|id| self.by_link.get(&id));

@@ -418,7 +418,7 @@ pub async fn a_dead_letter_is_kept_and_settled(fixture: &dyn StreamFixture) {
     let fields: Vec<_> = click(0)
         .to_fields()
         .into_iter()
-        .map(|(name, value)| (name, String::from_utf8(value).expect("text")))
+        .map(|(name, value)| (name.into_owned(), String::from_utf8(value).expect("text")))
         .collect();
     assert_eq!(kept.fields, fields);
     assert_eq!(fixture.dead_letters().find(&kept.id).await.expect("an answer"), Some(kept.clone()));

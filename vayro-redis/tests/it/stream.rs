@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use vayro_core::click::Click;
+use vayro_core::click::{Click, Fields};
 use vayro_core::ports::{ClickSink as _, ClickStream as _, DeadLetterStore as _};
 use vayro_core::stream::{DeadLetterFilter, DeadReason, Delivery, DeliveryId, NewDeadLetter};
 use vayro_redis::{RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters};
@@ -217,15 +217,15 @@ async fn an_entry_becomes_one_dead_letter_however_often_it_is_tried() {
 #[tokio::test]
 async fn a_dead_letter_keeps_the_bytes_of_its_entry() {
     let mut s = setting().await;
-    let raw: Vec<(String, Vec<u8>)> = vec![
-        ("link_id".to_owned(), b"\xFF\x00\r\n".to_vec()),
-        ("dead.reason".to_owned(), b"a name of ours".to_vec()),
-        ("empty".to_owned(), Vec::new()),
+    let raw: Fields = vec![
+        ("link_id".into(), b"\xFF\x00\r\n".to_vec()),
+        ("dead.reason".into(), b"a name of ours".to_vec()),
+        ("empty".into(), Vec::new()),
     ];
     let mut add = redis::cmd("XADD");
     add.arg("stream:clicks").arg("*");
     for (name, value) in &raw {
-        add.arg(name).arg(value);
+        add.arg(&**name).arg(value);
     }
     add.query_async::<()>(&mut s.cli).await.expect("added");
     let taken = take(&s.stream, 1).await;

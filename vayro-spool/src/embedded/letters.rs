@@ -98,7 +98,7 @@ impl Letters {
 fn letter(new: &NewDeadLetter) -> DeadLetter {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let fields: Vec<(String, String)> =
-        new.delivery.fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        new.delivery.fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let stream_id = new.delivery.id.0.clone();
     // The sequence sorts, and the checksum tells letters of different logs apart.
     let id = format!("{stream_id:0>20}-{:08x}", crc32c::crc32c(&payload::of_fields(&fields)));

@@ -14,7 +14,7 @@ use vayro_core::stream::{DeadLetterFilter, DeadReason, Delivery, NewDeadLetter};
 use vayro_core::timestamp::Timestamp;
 use vayro_spool::{EmbeddedClicks, SpoolError, SpoolOptions};
 
-use crate::support::{click, now, options};
+use crate::support::{PATIENCE, click, now, options};
 
 struct Fixture {
     clicks: EmbeddedClicks,
@@ -193,7 +193,7 @@ async fn entries_that_are_no_clicks_come_out_for_the_worker_to_judge() {
     clicks.sink().append(&[click(1)]).await.expect("taken");
     let stream = clicks.stream();
     let mut taken = stream.next_batch(size(1), Duration::ZERO).await.expect("a batch");
-    taken[0].fields = vec![("payload".to_owned(), b"\xFF no json".to_vec())];
+    taken[0].fields = vec![("payload".into(), b"\xFF no json".to_vec())];
     let letter = NewDeadLetter {
         delivery: taken.remove(0),
         reason: DeadReason::Undecodable,
@@ -256,4 +256,34 @@ async fn a_replay_survives_a_restart() {
     let rest = clicks.stream().next_batch(size(100), Duration::ZERO).await.expect("a batch");
     let rest: Vec<Click> = rest.iter().map(|d| Click::decode(&d.fields).expect("a click")).collect();
     assert_eq!(rest, all[20..], "in order, none twice");
+}
+
+#[tokio::test]
+async fn a_consumer_that_holds_all_it_may_goes_on_as_soon_as_something_is_settled() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = SpoolOptions { segment_bytes: 16 << 20, bytes_max: 1 << 30, ..options(dir.path()) };
+    let clicks = EmbeddedClicks::open(options, "one").await.expect("opens");
+    let stream = clicks.stream();
+    let mut number = 0;
+    let mut held = Vec::new();
+    loop {
+        let sent: Vec<Click> = (number..number + 1_000).map(click).collect();
+        clicks.sink().append(&sent).await.expect("taken");
+        number += 1_000;
+        let batch = stream.next_batch(size(1_000), Duration::ZERO).await.expect("a batch");
+        if batch.is_empty() {
+            break;
+        }
+        held.extend(batch.into_iter().map(|delivery| delivery.id));
+        assert!(number < 10_000_000, "what one consumer holds is bounded");
+    }
+    let waiting = {
+        let stream = clicks.stream();
+        // Far longer than the test's own patience.
+        tokio::spawn(async move { stream.next_batch(size(1_000), 10 * PATIENCE).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.ack(&held[..10]).await.expect("settled");
+    let batch = tokio::time::timeout(PATIENCE, waiting).await.expect("it is woken").expect("it ends");
+    assert_eq!(batch.expect("a batch").len(), 10);
 }

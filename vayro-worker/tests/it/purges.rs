@@ -62,7 +62,7 @@ async fn a_purge_reaches_stream_and_dead_letters_and_days_again_and_again() {
         fields: click
             .to_fields()
             .into_iter()
-            .map(|(name, value)| (name, String::from_utf8(value).expect("text")))
+            .map(|(name, value)| (name.into_owned(), String::from_utf8(value).expect("text")))
             .collect(),
     };
     let (old, new) = (click_at(1, epoch().minus(HOUR)), click(2));

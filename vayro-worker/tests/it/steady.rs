@@ -47,10 +47,11 @@ async fn the_next_batch_is_worked_on_while_one_is_written() {
     scene.stream.append(&clicks(10_000));
     let worker = scene.start().await;
     until("two writes are under way", || scene.clicks.writing_now.load(Ordering::SeqCst) == 2).await;
-    until("the slots are full", || scene.stream.count_held() == 6_000).await;
-    // More is not read, however long it takes: six batches are the limit.
+    let held_max = scene.settings.batches_in_flight * scene.settings.batch_max.get();
+    until("the slots are full", || scene.stream.count_held() == held_max).await;
+    // More is not read, however long it takes.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    assert_eq!(scene.stream.count_held(), 6_000);
+    assert_eq!(scene.stream.count_held(), held_max);
     assert_eq!(scene.clicks.writing_max.load(Ordering::SeqCst), 2);
     worker.kill().await;
 }
@@ -136,7 +137,7 @@ async fn rows_carry_what_was_found_out() {
 async fn what_is_no_click_is_put_aside_at_once() {
     let scene = Scene::new();
     scene.stream.append(&clicks(10));
-    scene.stream.append_raw(None, vec![("link_id".to_owned(), b"nonsense".to_vec())]);
+    scene.stream.append_raw(None, vec![("link_id".into(), b"nonsense".to_vec())]);
     scene.stream.append_raw(None, Vec::new());
     let worker = scene.start().await;
     scene.until_settled().await;
@@ -166,12 +167,12 @@ async fn bytes_that_no_database_takes_are_cleaned_out() {
     let click = click(1);
     let mut fields = click.to_fields();
     for (name, value) in &mut fields {
-        if matches!(name.as_str(), "user_agent" | "referer") {
+        if matches!(&**name, "user_agent" | "referer") {
             value.extend_from_slice(b"\0\xFF\xFE\x1B");
         }
     }
-    fields.push(("language".to_owned(), b"d\0e\xFF".to_vec()));
-    fields.push(("query".to_owned(), b"utm_source=a%00b%FFc&utm_term=\0".to_vec()));
+    fields.push(("language".into(), b"d\0e\xFF".to_vec()));
+    fields.push(("query".into(), b"utm_source=a%00b%FFc&utm_term=\0".to_vec()));
     scene.stream.append_raw(Some(click.id), fields);
     let worker = scene.start().await;
     scene.until_settled().await;
