@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use vayro_core::timestamp::Timestamp;
 
 use crate::log::SegmentLog;
@@ -30,6 +31,8 @@ const DEAD_FOLDER: &str = "dead";
 pub struct EmbeddedClicks {
     spool: Spool,
     state: Arc<Mutex<State>>,
+    /// Told when entries were settled: a consumer that held as many as it may can go on.
+    settled: Arc<Notify>,
     name: Arc<str>,
 }
 
@@ -66,7 +69,12 @@ impl EmbeddedClicks {
                 Ok::<_, std::io::Error>(State { consumer: Consumer::open(log)?, letters, clock })
             })
             .await?;
-        Ok(Self { spool, state: Arc::new(Mutex::new(opened?)), name: name.into() })
+        Ok(Self {
+            spool,
+            state: Arc::new(Mutex::new(opened?)),
+            settled: Arc::new(Notify::new()),
+            name: name.into(),
+        })
     }
 
     /// Returns the end clicks go in at.

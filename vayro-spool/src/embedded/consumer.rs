@@ -9,16 +9,19 @@ use vayro_core::purge::{ClickSelector, click_id};
 use vayro_core::stream::{Delivery, DeliveryId, Unsettled};
 use vayro_core::timestamp::Timestamp;
 
-use super::progress::{self, Progress};
+use super::progress::{self, Progress, Run};
 use crate::fs::Durability;
 use crate::log::{Position, ReadLimit, SegmentLog};
 use crate::payload;
 use crate::record::Record;
 
-/// Most entries held at one time; nothing new is handed out beyond. Keeps the progress file small.
-const HELD_MAX: usize = 20_000;
+/// Most entries held at one time; nothing new is handed out beyond. If no two of them follow each other, the
+/// progress file has 4 MB.
+const HELD_MAX: usize = 200_000;
+/// Settling more than one of so many held entries goes through all of them once instead of searching each.
+const ACK_EACH: usize = 16;
 /// Most bytes handed out at once.
-const BATCH_BYTES_MAX: usize = 16 << 20;
+const BATCH_BYTES_MAX: usize = 64 << 20;
 /// Entries read at a time while they are counted.
 const UNSETTLED_PAGE: usize = 500;
 /// Pages that one call of a purge reads before other work of the log's thread gets its turn.
@@ -73,8 +76,10 @@ impl Consumer {
         let cursor = log.cursor();
         let held: BTreeMap<u64, Held> = saved
             .held
-            .into_iter()
+            .iter()
+            .flat_map(entries)
             .filter(|(seq, _)| *seq >= cursor)
+            .take(HELD_MAX)
             .map(|(seq, attempts)| (seq, Held { attempts, since: None, position: Position::at(seq) }))
             .collect();
         let consumer = Self {
@@ -165,8 +170,16 @@ impl Consumer {
         ids: impl IntoIterator<Item = &'a DeliveryId>,
     ) -> io::Result<()> {
         let before = self.held.len();
-        for id in ids {
-            if let Ok(seq) = id.0.parse::<u64>() {
+        let mut seqs: Vec<u64> = ids.into_iter().filter_map(|id| id.0.parse().ok()).collect();
+        if seqs.len() > before / ACK_EACH {
+            seqs.sort_unstable();
+            let mut seqs = seqs.into_iter().peekable();
+            self.held.retain(|held, _| {
+                while seqs.next_if(|seq| seq < held).is_some() {}
+                seqs.peek() != Some(held)
+            });
+        } else {
+            for seq in seqs {
                 self.held.remove(&seq);
             }
         }
@@ -287,10 +300,16 @@ impl Consumer {
         let progress = Progress {
             handed_out: self.next.seq,
             settled: self.settled,
-            held: self.held.iter().map(|(seq, held)| (*seq, held.attempts)).collect(),
+            held: progress::runs(self.held.iter().map(|(seq, held)| (*seq, held.attempts))),
         };
         log.replace_side_file(progress::NAME, &progress.encode(), Durability::Process)
     }
+}
+
+/// Returns the entries of a run with their attempts.
+fn entries(run: &Run) -> impl Iterator<Item = (u64, u32)> {
+    let attempts = run.attempts;
+    (run.first..run.first.saturating_add(run.len)).map(move |seq| (seq, attempts))
 }
 
 fn delivery(record: &Record, attempts: u32) -> Delivery {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -49,6 +50,8 @@ impl ClickStream for SpoolClickStream {
         let mut end = self.0.spool.end();
         loop {
             end.borrow_and_update();
+            let mut settled = pin!(self.0.settled.notified());
+            settled.as_mut().enable();
             let take = move |log: &mut _, state: &mut super::State| {
                 state.consumer.next_batch(log, max.get(), Instant::now())
             };
@@ -56,10 +59,12 @@ impl ClickStream for SpoolClickStream {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            match tokio::time::timeout_at(deadline, end.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(StreamError(SpoolError::Closed.into())),
-                Err(_) => return Ok(batch),
+            tokio::select! {
+                changed = end.changed() => {
+                    changed.map_err(|_| StreamError(SpoolError::Closed.into()))?;
+                }
+                () = settled => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(batch),
             }
         }
     }
@@ -74,7 +79,9 @@ impl ClickStream for SpoolClickStream {
 
     async fn ack(&self, ids: &[DeliveryId]) -> Result<(), StreamError> {
         let ids = ids.to_vec();
-        flat(self.0.run(move |log, state| state.consumer.ack(log, &ids)).await)
+        let done = flat(self.0.run(move |log, state| state.consumer.ack(log, &ids)).await);
+        self.0.settled.notify_waiters();
+        done
     }
 
     async fn dead_letter(&self, letters: &[NewDeadLetter]) -> Result<(), StreamError> {
@@ -91,7 +98,9 @@ impl ClickStream for SpoolClickStream {
             }
             Ok(())
         };
-        flat(self.0.run(work).await)
+        let done = flat(self.0.run(work).await);
+        self.0.settled.notify_waiters();
+        done
     }
 
     async fn trim(&self, window: Duration, now: Timestamp) -> Result<u64, StreamError> {
