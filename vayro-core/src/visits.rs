@@ -66,7 +66,8 @@ type Key = (LinkId, i64);
 /// The marks one process keeps in memory.
 #[derive(Clone, Debug, Default)]
 pub struct VisitMarks {
-    marks: HashMap<Key, Kept>,
+    /// Visitors have a say in the keys: the hasher is keyed anew in each process.
+    marks: HashMap<Key, Kept, foldhash::fast::RandomState>,
     /// When marks end, soonest first; of marks that were renewed also their earlier ends.
     ends: VecDeque<(Timestamp, Key)>,
 }

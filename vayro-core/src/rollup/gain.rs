@@ -11,6 +11,9 @@ use crate::click::{ClickClass, ClickRow};
 /// Quarters in an hour.
 const QUARTERS_PER_HOUR: u8 = 4;
 
+/// Dimensions of which the value of a click is mostly known.
+const USUAL_VALUES: usize = 10;
+
 /// What one rollup gains. Borrows the rows.
 #[derive(Clone, Debug, Default)]
 pub struct Gain<'a> {
@@ -55,9 +58,14 @@ pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> Vec<(RollupKey
         let mut gain = Gain::default();
         for row in rows {
             gain.count(&key, row);
-            gain.values.extend(values(row).filter(|value| value.dimension != LINK));
         }
-        gain.sum_up();
+        gain.values.reserve(rows.len() * USUAL_VALUES);
+        for (place, dimension) in (0..).zip(Dimension::ALL).filter(|(place, _)| *place != LINK) {
+            let first = gain.values.len();
+            gain.values.extend(rows.iter().filter_map(|row| value_gain(row, place, dimension)));
+            gain.values[first..].sort_unstable();
+        }
+        gain.put_alike_together();
         (key, gain)
     });
     // Links sort before workspaces.
@@ -128,6 +136,11 @@ impl Gain<'_> {
     /// Sorts the values and puts those that are alike together.
     fn sum_up(&mut self) {
         self.values.sort_unstable();
+        self.put_alike_together();
+    }
+
+    /// Puts values that are alike together; they are sorted.
+    fn put_alike_together(&mut self) {
         self.values.dedup_by(|next, sum| {
             let is_alike = next.is_alike(sum);
             if is_alike {
@@ -140,14 +153,14 @@ impl Gain<'_> {
 
 /// Returns what a row counts, without what is not known: that is what the values leave of all clicks.
 fn values(row: &ClickRow) -> impl Iterator<Item = ValueGain<'_>> {
+    (0..).zip(Dimension::ALL).filter_map(|(place, dimension)| value_gain(row, place, dimension))
+}
+
+/// Returns what a row counts in the dimension that has this place in [`Dimension::ALL`], if it is known.
+fn value_gain(row: &ClickRow, place: u8, dimension: Dimension) -> Option<ValueGain<'_>> {
+    let value = value(row, dimension);
     let class = class_number(row.class);
-    let gain = move |(place, dimension)| ValueGain {
-        dimension: place,
-        class,
-        value: value(row, dimension),
-        clicks: 1,
-    };
-    (0..).zip(Dimension::ALL).map(gain).filter(|gain| !gain.value.is_empty())
+    (!value.is_empty()).then_some(ValueGain { dimension: place, class, value, clicks: 1 })
 }
 
 /// Returns a row's value of a dimension as rollups keep it: text, empty for "unknown", or the bytes of the

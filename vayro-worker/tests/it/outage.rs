@@ -21,7 +21,8 @@ async fn while_the_database_is_away_clicks_wait_and_attempts_do_not_rise() {
     until("the database was asked", || !worker.handle.state().database).await;
     tokio::time::sleep(LONG).await;
 
-    assert_eq!(scene.stream.count_held(), 6_000, "no more in memory than allowed");
+    let held_max = scene.settings.batches_in_flight * scene.settings.batch_max.get();
+    assert_eq!(scene.stream.count_held(), held_max, "no more in memory than allowed");
     assert_eq!(scene.stream.attempts_max(), 1);
     assert_eq!(scene.stream.dead_reasons(), []);
     assert_eq!(scene.clicks.ids().len(), 0);

@@ -15,7 +15,7 @@ use crate::fixture;
 /// Clicks looked at; ten batches.
 const CLICKS: u32 = 100_000;
 /// Clicks of one batch.
-const BATCH: usize = 10_000;
+const BATCH: usize = 20_000;
 
 /// Adds a row per stage; the first column is clicks per second, the second microseconds.
 pub(super) fn run(report: &mut Report) {
