@@ -19,7 +19,7 @@ use super::question::{Compared, Question};
 use crate::problem::Problem;
 use crate::state::ApiState;
 
-/// Questions of one request that run at one time.
+/// Breakdowns of one request that are asked for at one time.
 const PARALLEL_MAX: usize = 4;
 /// Most links of a breakdown that are shown with their address.
 const LINKS_SHOWN_MAX: usize = 100;
@@ -166,24 +166,26 @@ pub(crate) async fn answer(
 ) -> Result<AnalyticsView, Problem> {
     let Question { scope, zone, zone_name, bucket, edges, dimensions, rows_max, compared } = question;
     let store = &*state.ports.analytics;
-    let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
-    let comparison = match compared {
-        None => None,
-        Some(Compared { comparison, scope, edges }) => {
-            let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
-            Some(ComparisonView { compare: comparison, start: scope.start, end: scope.end, totals, series })
-        }
-    };
     let scope_ref = &scope;
-    let breakdowns = futures::stream::iter(dimensions)
-        .map(|dimension| async move {
-            let breakdown = store.breakdown(scope_ref, dimension, rows_max).await?;
-            let view = breakdown_view(breakdown, (dimension, audience), scope_ref, state).await?;
-            Ok::<_, Problem>((dimension.as_str(), view))
-        })
-        .buffered(PARALLEL_MAX)
-        .try_collect()
-        .await?;
+    let comparison = async {
+        let Some(Compared { comparison, scope, edges }) = compared else { return Ok(None) };
+        let (totals, series) = over_time(&scope, &edges, &zone, store).await?;
+        let (start, end) = (scope.start, scope.end);
+        Ok(Some(ComparisonView { compare: comparison, start, end, totals, series }))
+    };
+    let breakdowns = async {
+        futures::stream::iter(dimensions)
+            .map(|dimension| async move {
+                let breakdown = store.breakdown(scope_ref, dimension, rows_max).await?;
+                let view = breakdown_view(breakdown, (dimension, audience), scope_ref, state).await?;
+                Ok::<_, Problem>((dimension.as_str(), view))
+            })
+            .buffered(PARALLEL_MAX)
+            .try_collect()
+            .await
+    };
+    let ((totals, series), comparison, breakdowns) =
+        futures::try_join!(over_time(&scope, &edges, &zone, store), comparison, breakdowns)?;
     Ok(AnalyticsView {
         link_id: scope.link_id.map(|id| id.as_uuid()),
         start: scope.start,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::column::ColumnError;
+use super::column::{ColumnError, class_number};
 use super::key::{RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::values::ValueCounts;
@@ -72,24 +72,33 @@ fn range(scope: &ClickScope, span: RollupSpan, (from, to): Piece) -> RollupRange
 /// Clicks and visitors per bucket while they are put together.
 struct Buckets<'a> {
     edges: &'a [Timestamp],
-    clicks: Vec<i64>,
-    /// By bucket and UTC day.
+    counts: Vec<ClickCount>,
+    /// Those who are not in `counts` yet, by bucket and UTC day.
     visitors: BTreeMap<(usize, Timestamp), DayVisitors>,
 }
 
 impl<'a> Buckets<'a> {
     fn new(edges: &'a [Timestamp]) -> Self {
-        Self { edges, clicks: vec![0; edges.len().saturating_sub(1)], visitors: BTreeMap::new() }
+        let counts = vec![ClickCount::default(); edges.len().saturating_sub(1)];
+        Self { edges, counts, visitors: BTreeMap::new() }
     }
 
     fn index(&self, at: Timestamp) -> Option<usize> {
         let index = self.edges.partition_point(|edge| *edge <= at).checked_sub(1)?;
-        (index < self.clicks.len()).then_some(index)
+        (index < self.counts.len()).then_some(index)
+    }
+
+    /// Adds to a bucket.
+    fn add(&mut self, index: usize, more: ClickCount) {
+        if let Some(count) = self.counts.get_mut(index) {
+            count.clicks = count.clicks.saturating_add(more.clicks);
+            count.visitors = count.visitors.saturating_add(more.visitors);
+        }
     }
 
     fn count(&mut self, at: Timestamp, clicks: i64) {
-        if let Some(clicks_there) = self.index(at).and_then(|index| self.clicks.get_mut(index)) {
-            *clicks_there = clicks_there.saturating_add(clicks);
+        if let Some(index) = self.index(at) {
+            self.add(index, ClickCount { clicks, visitors: 0 });
         }
     }
 
@@ -98,15 +107,12 @@ impl<'a> Buckets<'a> {
         Some(self.visitors.entry((index, RollupSpan::Day.floor(at))).or_default())
     }
 
-    fn finish(self) -> Result<Vec<ClickCount>, StoreError> {
-        let mut counts: Vec<ClickCount> =
-            self.clicks.into_iter().map(|clicks| ClickCount { clicks, visitors: 0 }).collect();
-        for ((index, _), visitors) in self.visitors {
-            if let Some(count) = counts.get_mut(index) {
-                count.visitors += visitors.count().map_err(damaged)?;
-            }
+    fn finish(mut self) -> Result<Vec<ClickCount>, StoreError> {
+        for ((index, _), visitors) in std::mem::take(&mut self.visitors) {
+            let visitors = visitors.count().map_err(damaged)?;
+            self.add(index, ClickCount { clicks: 0, visitors });
         }
-        Ok(counts)
+        Ok(self.counts)
     }
 }
 
@@ -144,8 +150,10 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         if let Some((from, to)) = whole {
             let days = (RollupSpan::Day.floor(from), to);
             let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), (from, to));
-            for stored in self.store.counts(&range(scope, RollupSpan::Day, days), &hourly).await? {
-                add_counts(all, &stored, (from, to), &scope.classes).map_err(damaged)?;
+            let mut rollups = self.store.counts(&range(scope, RollupSpan::Day, days), &hourly).await?;
+            rollups.sort_by_key(|rollup| rollup.start);
+            for day in rollups.chunk_by(|a, b| a.start == b.start) {
+                add_day(all, day, (from, to), &scope.classes).map_err(damaged)?;
             }
         }
         for (start, end) in ends {
@@ -164,41 +172,64 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
     }
 }
 
-/// Adds what a day's rollup says about `from` to `to`.
-fn add_counts(
+/// Adds what the rollups of one day say about `from` to `to`.
+fn add_day(
     all: &mut [Buckets<'_>],
-    stored: &RollupCounts,
+    rollups: &[RollupCounts],
     (from, to): Piece,
     classes: &[ClickClass],
 ) -> Result<(), ColumnError> {
+    let Some(start) = rollups.first().map(|rollup| rollup.start) else { return Ok(()) };
     let within = |at: &Timestamp| (from..to).contains(at);
-    let quarters = Quarters::read(&stored.quarters)?;
-    let hours = VisitorSketches::read(&stored.visitors)?;
-    let day = VisitorSketches::read(&stored.day_visitors)?;
-    let clicks: u64 = classes.iter().map(|class| quarters.total(*class)).sum();
-    let last = plus(stored.start, RollupSpan::Day.micros() - 1).filter(within);
+    let last = plus(start, RollupSpan::Day.micros() - 1).filter(within);
+    // Worked out when it is first needed, for all sets of buckets alike.
+    let mut whole = None;
     for buckets in all {
-        let first_index = buckets.index(stored.start).filter(|_| within(&stored.start));
-        let is_uncut = first_index.is_some() && first_index == last.and_then(|last| buckets.index(last));
-        if is_uncut {
-            buckets.count(stored.start, signed(clicks));
-        } else {
-            for (quarter, class, clicks) in quarters.iter() {
-                let at = plus(stored.start, i64::from(quarter) * QUARTER_MICROS).filter(within);
-                if let Some(at) = at.filter(|_| classes.contains(&class)) {
-                    buckets.count(at, signed(clicks));
-                }
+        let first_index = buckets.index(start).filter(|_| within(&start));
+        match first_index.filter(|index| last.and_then(|last| buckets.index(last)) == Some(*index)) {
+            Some(index) => {
+                let count = match whole {
+                    Some(count) => count,
+                    None => *whole.insert(whole_day(rollups, classes)?),
+                };
+                buckets.add(index, count);
             }
+            None => rollups.iter().try_for_each(|rollup| add_parts(buckets, rollup, within, classes))?,
         }
-        // Where the hours were left out, nobody's edge lies within the day.
-        let is_day_enough = stored.visitors.is_empty() || (is_uncut && !stored.day_visitors.is_empty());
-        let sketches = if is_day_enough { &day } else { &hours };
-        for (hour, class, sketch) in sketches.iter() {
-            let at = plus(stored.start, i64::from(hour) * HOUR_MICROS).filter(within);
-            let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
-            if let Some(visitors) = buckets.day(at) {
-                visitors.merge(sketch)?;
-            }
+    }
+    Ok(())
+}
+
+/// Counts a day as a whole.
+fn whole_day(rollups: &[RollupCounts], classes: &[ClickClass]) -> Result<ClickCount, ColumnError> {
+    let (mut clicks, mut visitors) = (0_i64, DayVisitors::default());
+    for rollup in rollups {
+        let totals = Quarters::read_totals(&rollup.quarters)?;
+        clicks += classes.iter().map(|class| signed(totals[usize::from(class_number(*class))])).sum::<i64>();
+        let is_day_ready = !rollup.day_visitors.is_empty();
+        visitors.merge_column(if is_day_ready { &rollup.day_visitors } else { &rollup.visitors }, classes)?;
+    }
+    Ok(ClickCount { clicks, visitors: visitors.count()? })
+}
+
+/// Adds a rollup to buckets that cut its day.
+fn add_parts(
+    buckets: &mut Buckets<'_>,
+    rollup: &RollupCounts,
+    within: impl Fn(&Timestamp) -> bool,
+    classes: &[ClickClass],
+) -> Result<(), ColumnError> {
+    for (quarter, class, clicks) in Quarters::read(&rollup.quarters)?.iter() {
+        let at = plus(rollup.start, i64::from(quarter) * QUARTER_MICROS).filter(&within);
+        if let Some(at) = at.filter(|_| classes.contains(&class)) {
+            buckets.count(at, signed(clicks));
+        }
+    }
+    for (hour, class, sketch) in VisitorSketches::read(&rollup.visitors)?.iter() {
+        let at = plus(rollup.start, i64::from(hour) * HOUR_MICROS).filter(&within);
+        let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
+        if let Some(visitors) = buckets.day(at) {
+            visitors.merge(sketch)?;
         }
     }
     Ok(())
@@ -218,10 +249,11 @@ impl<'a> ValueSums<'a> {
     }
 
     fn add_rollup(&mut self, rollup: &'a RollupValues, classes: &[ClickClass]) -> Result<(), ColumnError> {
-        let quarters = Quarters::read(&rollup.quarters)?;
+        let totals = Quarters::read_totals(&rollup.quarters)?;
         let counts = ValueCounts::read(&rollup.values)?;
         for class in classes {
-            let mut unknown = signed(quarters.total(*class)) - signed(counts.others(*class));
+            let total = totals[usize::from(class_number(*class))];
+            let mut unknown = signed(total) - signed(counts.others(*class));
             for (value, clicks) in counts.of(*class) {
                 let clicks = signed(clicks);
                 unknown -= clicks;

@@ -19,11 +19,8 @@ impl Quarters {
     ///
     /// [`ColumnError`].
     pub fn read(column: &[u8]) -> Result<Self, ColumnError> {
-        let mut reader = Reader::new(column)?;
         let mut quarters = Self::default();
-        while !reader.is_empty() {
-            let (quarter, class) = (reader.byte()?, reader.class()?);
-            let clicks = reader.number()?;
+        for_each(column, |quarter, class, clicks| {
             let place = (quarter, class_number(class));
             // As written by us: sorted.
             if quarters.0.last().is_none_or(|(quarter, class, _)| (*quarter, class_number(*class)) < place) {
@@ -31,8 +28,22 @@ impl Quarters {
             } else {
                 quarters.add(quarter, class, clicks);
             }
-        }
+        })?;
         Ok(quarters)
+    }
+
+    /// Reads a column no further than the clicks of each class, by [`class_number`].
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`].
+    pub(super) fn read_totals(column: &[u8]) -> Result<[u64; ClickClass::ALL.len()], ColumnError> {
+        let mut totals = [0_u64; ClickClass::ALL.len()];
+        for_each(column, |_, class, clicks| {
+            let total = &mut totals[usize::from(class_number(class))];
+            *total = total.saturating_add(clicks);
+        })?;
+        Ok(totals)
     }
 
     /// Counts `clicks` more in a quarter.
@@ -73,6 +84,15 @@ impl Quarters {
     }
 }
 
+fn for_each(column: &[u8], mut take: impl FnMut(u8, ClickClass, u64)) -> Result<(), ColumnError> {
+    let mut reader = Reader::new(column)?;
+    while !reader.is_empty() {
+        let (quarter, class) = (reader.byte()?, reader.class()?);
+        take(quarter, class, reader.number()?);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +103,8 @@ mod tests {
         quarters.add(95, ClickClass::Counted, 300);
         quarters.add(0, ClickClass::Bot, 1);
         quarters.add(95, ClickClass::Counted, 1);
+        let totals = Quarters::read_totals(&quarters.write()).expect("our own");
+        assert_eq!(totals, ClickClass::ALL.map(|class| quarters.total(class)));
         let mut read = Quarters::read(&quarters.write()).expect("our own");
         assert_eq!(read, quarters);
         read.merge(&quarters);

@@ -53,12 +53,11 @@ impl<'a> VisitorSketches<'a> {
     ///
     /// [`ColumnError`]; a damaged sketch shows when it is used.
     pub fn read(column: &'a [u8]) -> Result<Self, ColumnError> {
-        let mut reader = Reader::new(column)?;
         let mut sketches = Self::default();
-        while !reader.is_empty() {
-            let (hour, class) = (reader.byte()?, reader.class()?);
-            sketches.0.insert((hour, class_number(class)), (class, Sketch::Stored(reader.bytes()?)));
-        }
+        for_each(column, |hour, class, sketch| {
+            sketches.0.insert((hour, class_number(class)), (class, Sketch::Stored(sketch)));
+            Ok(())
+        })?;
         Ok(sketches)
     }
 
@@ -133,6 +132,19 @@ impl<'a> VisitorSketches<'a> {
         }
         writer.finish()
     }
+}
+
+/// Hands hour, class and sketch of a column to `take`, in their order.
+fn for_each<'a>(
+    column: &'a [u8],
+    mut take: impl FnMut(u8, ClickClass, &'a [u8]) -> Result<(), ColumnError>,
+) -> Result<(), ColumnError> {
+    let mut reader = Reader::new(column)?;
+    while !reader.is_empty() {
+        let (hour, class) = (reader.byte()?, reader.class()?);
+        take(hour, class, reader.bytes()?)?;
+    }
+    Ok(())
 }
 
 fn empty_sketch() -> HllSketch {

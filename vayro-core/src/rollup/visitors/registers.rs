@@ -14,6 +14,8 @@ use crate::rollup::column::ColumnError;
 
 /// How many registers there are.
 const REGISTERS: usize = 1 << LG_REGISTERS;
+/// Bytes that hold two of them each.
+const PAIRS: usize = REGISTERS / 2;
 /// Bytes in front of the registers.
 const PREAMBLE_LEN: usize = 40;
 /// The first four bytes of every such sketch.
@@ -29,13 +31,17 @@ const EXCEPTION: u8 = 15;
 /// Register values from this on are summed up apart.
 const LARGE: u8 = 32;
 
-/// One value per register.
+/// One value per register: those of even slots and those of odd ones apart, as a sketch has them in the lower and
+/// the upper half of each byte, so that whole sketches are added several registers at a time.
 #[derive(Clone, Debug)]
-pub(super) struct Registers(Box<[u8; REGISTERS]>);
+pub(super) struct Registers {
+    even: Box<[u8; PAIRS]>,
+    odd: Box<[u8; PAIRS]>,
+}
 
 impl Default for Registers {
     fn default() -> Self {
-        Self(Box::new([0; REGISTERS]))
+        Self { even: Box::new([0; PAIRS]), odd: Box::new([0; PAIRS]) }
     }
 }
 
@@ -49,23 +55,31 @@ impl Registers {
     pub(super) fn add(&mut self, coupons: &[u32]) {
         for (slot, value) in coupons.iter().copied().map(taken_apart) {
             // Six bits.
-            self.0[slot] = self.0[slot].max(u8::try_from(value).unwrap_or(u8::MAX));
+            self.raise(slot, u8::try_from(value).unwrap_or(u8::MAX));
         }
     }
 
-    /// Reads a serialised sketch; `None` if it is not one with four bits per register.
-    pub(super) fn of_sketch(bytes: &[u8]) -> Option<Self> {
+    fn raise(&mut self, slot: usize, value: u8) {
+        let half = if slot.is_multiple_of(2) { &mut self.even } else { &mut self.odd };
+        half[slot / 2] = half[slot / 2].max(value);
+    }
+
+    /// Adds a serialised sketch, keeping the greater value of each register; `None` if it is not one with four
+    /// bits per register, of which a part may have been added.
+    pub(super) fn merge(&mut self, bytes: &[u8]) -> Option<()> {
         let (preamble, rest) = bytes.split_at_checked(PREAMBLE_LEN)?;
         if preamble[..4] != HEAD || preamble[7] & 0b1111 != HLL_4 {
             return None;
         }
         let least = preamble[6];
         let exceptions = u32::from_le_bytes(preamble[36..].try_into().ok()?);
-        let (packed, rest) = rest.split_at_checked(REGISTERS / 2)?;
-        let mut values = Box::new([0; REGISTERS]);
-        for (pair, byte) in values.chunks_exact_mut(2).zip(packed) {
-            pair[0] = (byte & 0x0F).saturating_add(least);
-            pair[1] = (byte >> 4).saturating_add(least);
+        let (packed, rest) = rest.split_first_chunk::<PAIRS>()?;
+        // An exception is greater than what its place says.
+        for (register, byte) in self.even.iter_mut().zip(packed) {
+            *register = (*register).max((byte & 0x0F).saturating_add(least));
+        }
+        for (register, byte) in self.odd.iter_mut().zip(packed) {
+            *register = (*register).max((byte >> 4).saturating_add(least));
         }
         let is_exception = |slot: usize| (packed[slot / 2] >> (slot % 2 * 4)) & 0x0F == EXCEPTION;
         let mut left = exceptions;
@@ -79,17 +93,10 @@ impl Registers {
             if !is_exception(slot) {
                 return None;
             }
-            values[slot] = value;
+            self.raise(slot, value);
             left = left.checked_sub(1)?;
         }
-        (left == 0).then_some(Self(values))
-    }
-
-    /// Keeps the greater value of each register.
-    pub(super) fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
-            *mine = (*mine).max(*theirs);
-        }
+        (left == 0).then_some(())
     }
 
     /// Returns a sketch with these registers.
@@ -100,7 +107,7 @@ impl Registers {
     pub(super) fn to_sketch(&self) -> Result<HllSketch, ColumnError> {
         // Counted first: there are thousands of registers, but few values.
         let mut counts = [0_u32; 1 << u8::BITS];
-        for value in self.0.iter() {
+        for value in self.even.iter().chain(self.odd.iter()) {
             counts[usize::from(*value)] += 1;
         }
         let (mut small, mut large) = (0.0, 0.0);
@@ -121,7 +128,7 @@ impl Registers {
         }
         bytes.extend_from_slice(&zeros.to_le_bytes());
         bytes.extend_from_slice(&0_u32.to_le_bytes());
-        bytes.extend_from_slice(self.0.as_slice());
+        bytes.extend(self.even.iter().zip(self.odd.iter()).flat_map(|(even, odd)| [*even, *odd]));
         HllSketch::deserialize(&bytes).map_err(|_| ColumnError::Damaged)
     }
 }
@@ -150,32 +157,28 @@ mod tests {
         fn the_union_is_the_librarys(sizes in proptest::collection::vec(600_u64..60_000, 1..5)) {
             let sketches: Vec<HllSketch> = (0..).zip(&sizes).map(|(seed, size)| sketch(seed, *size)).collect();
             let mut union = HllUnion::new(LG_REGISTERS).expect("12 is allowed");
-            let mut registers: Option<Registers> = None;
+            let mut registers = Registers::default();
             for sketch in &sketches {
                 union.update(sketch);
-                let read = Registers::of_sketch(&sketch.serialize()).expect("it is large");
-                match &mut registers {
-                    Some(registers) => registers.merge(&read),
-                    None => registers = Some(read),
-                }
+                registers.merge(&sketch.serialize()).expect("it is large");
             }
-            let ours = registers.expect("there is one").to_sketch().expect("our own");
+            let ours = registers.to_sketch().expect("our own");
             prop_assert!((ours.composite_estimate() - union.composite_estimate()).abs() < 1e-6 * union.composite_estimate());
         }
 
         #[test]
         fn rubbish_is_nothing_and_never_a_panic(bytes in any::<Vec<u8>>(), tail in any::<[u8; 16]>()) {
-            drop(Registers::of_sketch(&bytes));
+            Registers::default().merge(&bytes);
             let mut damaged = sketch(1, 2_000).serialize();
             damaged.truncate(damaged.len().saturating_sub(usize::from(tail[0])));
             damaged.extend(tail);
-            drop(Registers::of_sketch(&damaged));
+            Registers::default().merge(&damaged);
         }
     }
 
     #[test]
     fn small_sketches_are_left_to_the_library() {
-        assert!(Registers::of_sketch(&sketch(1, 5).serialize()).is_none());
-        assert!(Registers::of_sketch(&sketch(1, 100).serialize()).is_none());
+        assert_eq!(Registers::default().merge(&sketch(1, 5).serialize()), None);
+        assert_eq!(Registers::default().merge(&sketch(1, 100).serialize()), None);
     }
 }

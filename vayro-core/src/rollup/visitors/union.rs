@@ -4,7 +4,8 @@ use datasketches::hll::{HllSketch, HllType, HllUnion};
 
 use super::coupons::{self, COUPONS_MAX};
 use super::registers::Registers;
-use super::{LG_REGISTERS, Sketch};
+use super::{LG_REGISTERS, Sketch, for_each};
+use crate::click::ClickClass;
 use crate::rollup::column::ColumnError;
 
 /// Coupons looked through for those that came twice.
@@ -48,6 +49,24 @@ impl DayVisitors {
         }
     }
 
+    /// Adds the visitors of all sketches of a column that are of these classes.
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`] if it is damaged.
+    pub(in crate::rollup) fn merge_column(
+        &mut self,
+        column: &[u8],
+        classes: &[ClickClass],
+    ) -> Result<(), ColumnError> {
+        for_each(
+            column,
+            |_, class, sketch| {
+                if classes.contains(&class) { self.merge_stored(sketch) } else { Ok(()) }
+            },
+        )
+    }
+
     fn merge_stored(&mut self, bytes: &[u8]) -> Result<(), ColumnError> {
         self.merge_first()?;
         if coupons::read(bytes, &mut self.coupons)? {
@@ -66,12 +85,7 @@ impl DayVisitors {
     }
 
     fn merge_registers(&mut self, bytes: &[u8]) -> Result<(), ColumnError> {
-        let new = Registers::of_sketch(bytes).ok_or(ColumnError::Damaged)?;
-        match &mut self.registers {
-            Some(registers) => registers.merge(&new),
-            None => self.registers = Some(new),
-        }
-        Ok(())
+        self.registers.get_or_insert_default().merge(bytes).ok_or(ColumnError::Damaged)
     }
 
     /// Leaves out what is there twice once there is much, and goes over to registers if there still is.
