@@ -62,9 +62,13 @@ pub struct PostgresServer {
     /// Where its database `postgres` is; the same after a restart.
     pub url: String,
     port: u16,
+    cache: &'static str,
     dir: TempDir,
     process: Option<Process>,
 }
+
+/// Memory for pages of a server that shares the machine with other tests.
+const SMALL_CACHE: &str = "64MB";
 
 /// How long a server may take to come up; after SIGKILL its orphaned children must end first.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -75,12 +79,21 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// When PostgreSQL is missing or does not come up.
 pub async fn server() -> PostgresServer {
+    server_with(SMALL_CACHE).await
+}
+
+/// Starts a server of one's own with so much memory for pages, as `shared_buffers` has it.
+///
+/// # Panics
+///
+/// When PostgreSQL is missing or does not come up.
+pub async fn server_with(cache: &'static str) -> PostgresServer {
     let dir = server_dir();
     let data = dir.path().join("data");
     run(command("initdb")
         .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"])
         .arg(data));
-    start(dir).await
+    start(dir, cache).await
 }
 
 /// A folder that the server's user owns.
@@ -98,10 +111,10 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-async fn start(dir: TempDir) -> PostgresServer {
+async fn start(dir: TempDir, cache: &'static str) -> PostgresServer {
     let port = port::free();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-    let mut server = PostgresServer { url, port, dir, process: None };
+    let mut server = PostgresServer { url, port, cache, dir, process: None };
     server.restart().await;
     server
 }
@@ -170,7 +183,7 @@ impl PostgresServer {
                 "-D",
             ])
             .arg(dir.path().join("data")));
-        start(dir).await
+        start(dir, self.cache).await
     }
 
     /// Starts the server again on the same port and data, ending it first if it runs.
@@ -199,14 +212,8 @@ impl PostgresServer {
             .arg("-D")
             .arg(self.data())
             .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-            .args([
-                "-c",
-                "unix_socket_directories=",
-                "-c",
-                "max_connections=100",
-                "-c",
-                "shared_buffers=64MB",
-            ])
+            .args(["-c", "unix_socket_directories=", "-c", "max_connections=100"])
+            .args(["-c", &format!("shared_buffers={}", self.cache)])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         Process::start(&mut command)
