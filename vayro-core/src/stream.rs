@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::click::{Fields, field};
+use crate::click::Fields;
 use crate::day::Day;
-use crate::ids::ClickId;
+use crate::purge::click_id;
 use crate::timestamp::Timestamp;
 
 /// Position of an entry in the click stream, opaque outside its adapter.
@@ -192,9 +192,7 @@ pub struct ShardStats {
 
 /// Returns the UTC day of the click that these fields of an entry are of; `None` if they are of no click.
 pub fn day_of<N: AsRef<str>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Option<Day> {
-    let (_, id) = fields.iter().find(|(name, _)| name.as_ref() == field::ID)?;
-    let id = uuid::Uuid::try_parse_ascii(id.as_ref()).ok()?;
-    ClickId::from_uuid(id).timestamp().map(Day::of)
+    click_id(fields)?.timestamp().map(Day::of)
 }
 
 /// Entries of the stream that are not settled, by the UTC day of their click.

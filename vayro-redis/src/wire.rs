@@ -213,10 +213,8 @@ impl Wire {
     async fn fields(&mut self, count: usize) -> Result<Fields> {
         let mut fields = Fields::with_capacity(count / 2);
         for _ in 0..count / 2 {
-            let Head::Value(Some(length)) = self.head().await? else { return Err(unexpected()) };
-            let name = field::name(self.value(length).await?);
-            let Head::Value(Some(length)) = self.head().await? else { return Err(unexpected()) };
-            fields.push((name, self.value(length).await?.to_vec()));
+            let name = field::name(self.bytes().await?);
+            fields.push((name, self.bytes().await?.to_vec()));
         }
         Ok(fields)
     }
@@ -230,8 +228,13 @@ impl Wire {
 
     /// Takes a value that is a name; one that is no text is made text.
     async fn text(&mut self) -> Result<String> {
+        Ok(String::from_utf8_lossy(self.bytes().await?).into_owned())
+    }
+
+    /// Takes a value that is there.
+    async fn bytes(&mut self) -> Result<&[u8]> {
         let Head::Value(Some(length)) = self.head().await? else { return Err(unexpected()) };
-        Ok(String::from_utf8_lossy(self.value(length).await?).into_owned())
+        self.value(length).await
     }
 
     async fn head(&mut self) -> Result<Head> {

@@ -18,9 +18,9 @@ use crate::open::{WAL_BYTES_KEPT, pragmas};
 /// Pages in the write-ahead log from which on a commit folds it into the file. Batches write the same pages
 /// again and again; the file needs their last state only.
 const CHECKPOINT_PAGES: u32 = WAL_BYTES_KEPT / 4096;
-/// Page cache in KiB; negative is how the pragma spells KiB. A full batch changes some 40 MiB of pages; what the
+/// Page cache in KiB. A full batch changes some 40 MiB of pages; what the
 /// cache cannot hold is written before the commit and read again.
-const CACHE_KIB: i32 = -64 * 1024;
+const CACHE_KIB: u32 = 64 * 1024;
 
 /// A connection that is opened when it is first needed, and again after a failure.
 #[derive(Debug)]
@@ -78,10 +78,9 @@ impl ClickConnection {
              PRAGMA synchronous = FULL;
              PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
         ))?;
-        for (name, value) in pragmas() {
+        for (name, value) in pragmas(CACHE_KIB) {
             connection.execute_batch(&format!("PRAGMA {name} = {value}"))?;
         }
-        connection.execute_batch(&format!("PRAGMA cache_size = {CACHE_KIB}"))?;
         Ok(connection)
     }
 }

@@ -21,8 +21,8 @@ use crate::schema::APPLICATION_ID;
 const WAL_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// The write-ahead log is cut back to this after a checkpoint; a long analysis makes it grow beyond.
 pub(crate) const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
-/// Page cache of each connection, in KiB; negative is how the pragma spells KiB.
-const CACHE_KIB: &str = "-16384";
+/// Page cache of each connection but the one that stores clicks, in KiB.
+const CACHE_KIB: u32 = 16 * 1024;
 /// Bytes of the file that readers map into memory instead of copying page by page: more than any file has, as
 /// far as the build allows. A chart over a year reads thousands of pages, and copying them was most of its time.
 /// Writers do not map: their pages are copied anyhow, and their errors are to be errors.
@@ -176,11 +176,12 @@ async fn make_file(path: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
-/// What every connection sets, by whichever driver.
-pub(crate) fn pragmas() -> [(&'static str, String); 4] {
+/// What every connection sets, by whichever driver; `cache_kib` is its page cache in KiB.
+pub(crate) fn pragmas(cache_kib: u32) -> [(&'static str, String); 4] {
     [
         ("journal_size_limit", WAL_BYTES_KEPT.to_string()),
-        ("cache_size", CACHE_KIB.to_owned()),
+        // Negative is how the pragma spells KiB.
+        ("cache_size", format!("-{cache_kib}")),
         ("temp_store", "MEMORY".to_owned()),
         // No function of an attacker's schema runs with our rights.
         ("trusted_schema", "OFF".to_owned()),
@@ -198,7 +199,7 @@ fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions 
         .statement_cache_capacity(STATEMENTS_KEPT)
         .row_buffer_size(ROWS_AHEAD)
         .thread_name(|id| format!("vayro-sqlite-{id}"));
-    pragmas().into_iter().fold(options, |options, (name, value)| options.pragma(name, value))
+    pragmas(CACHE_KIB).into_iter().fold(options, |options, (name, value)| options.pragma(name, value))
 }
 
 /// Switches the file to its write-ahead log. SQLite does not wait for the lock this takes, so that of

@@ -12,10 +12,10 @@ use super::clicks_from;
 use crate::bench::report::Report;
 use crate::fixture;
 
-/// Clicks looked at; ten batches.
+/// Clicks looked at.
 const CLICKS: u32 = 100_000;
 /// Clicks of one batch.
-const BATCH: usize = 20_000;
+const BATCH: usize = super::BATCH as usize;
 
 /// Adds a row per stage; the first column is clicks per second, the second microseconds.
 pub(super) fn run(report: &mut Report) {
