@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use vayro_core::ports::{AnalyticsStore, BoxError, ClickSink, LedgerFile, LinkLookup, RollupStore};
+use vayro_core::ports::{
+    AnalyticsStore, BoxError, ClickSink, EventStore, LedgerFile, LinkLookup, RollupStore,
+};
 use vayro_core::rollup::RolledUpAnalytics;
 use vayro_postgres::{PgReplica, PgStores, PostgresConfig};
 use vayro_redis::{
@@ -23,7 +25,7 @@ use crate::drainer::Drainer;
 use crate::guard::GuardedLookup;
 use crate::identity::process_name;
 use crate::local::{ClosedClicks, LocalBroadcast, LocalLimits, LocalReports, LocalVisits, NoLedgerFile};
-use crate::nearest::{NearestAnalytics, ReplicaUse};
+use crate::nearest::{NearestAnalytics, NearestEvents, ReplicaUse};
 use crate::set::Set;
 
 /// The embedded database in the data directory.
@@ -149,7 +151,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         idempotency: stores.clone(),
         outbox: stores.clone(),
         analytics: nearest(&postgres, replica.as_ref()),
-        events: stores.clone(),
+        events: events(&postgres, replica.as_ref()),
         shares: stores.clone(),
         rollups: stores.clone(),
         amendments: stores.clone(),
@@ -186,6 +188,18 @@ fn nearest(primary: &PgStores, usage: Option<&ReplicaUse>) -> Arc<dyn AnalyticsS
         Some(usage) => Arc::new(NearestAnalytics {
             replica: rolled_up(usage.stores().clone()),
             primary,
+            usage: usage.clone(),
+        }),
+    }
+}
+
+/// Lists clicks from the replica while it is near.
+fn events(primary: &PgStores, usage: Option<&ReplicaUse>) -> Arc<dyn EventStore> {
+    match usage {
+        None => Arc::new(primary.clone()),
+        Some(usage) => Arc::new(NearestEvents {
+            replica: usage.stores().clone(),
+            primary: primary.clone(),
             usage: usage.clone(),
         }),
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use vayro_core::analytics::{Breakdown, ClickCount, ClickScope, Dimension};
-use vayro_core::ports::{AnalyticsStore, StoreError};
+use vayro_core::event::{ClickEvent, EventOrder};
+use vayro_core::ids::{ClickId, WorkspaceId};
+use vayro_core::ports::{AnalyticsStore, EventStore, StoreError};
 use vayro_core::timestamp::Timestamp;
 use vayro_postgres::{PgReplica, PgStores, ReplicaState};
 
@@ -135,5 +137,42 @@ impl AnalyticsStore for NearestAnalytics {
             Some(answer) => Ok(answer),
             None => self.usage.instead(self.primary.breakdown(scope, dimension, max)).await,
         }
+    }
+}
+
+/// Lists of clicks, and exports made of them, like [`NearestAnalytics`]. What feeds show is asked of the primary:
+/// a click that the replica does not have yet is what somebody waits for.
+pub(crate) struct NearestEvents {
+    pub(crate) replica: PgStores,
+    pub(crate) primary: PgStores,
+    pub(crate) usage: ReplicaUse,
+}
+
+#[async_trait]
+impl EventStore for NearestEvents {
+    async fn events(
+        &self,
+        scope: &ClickScope,
+        order: EventOrder,
+        after: Option<ClickId>,
+        max: u16,
+    ) -> Result<Vec<ClickEvent>, StoreError> {
+        match self.usage.ask(self.replica.events(scope, order, after, max)).await {
+            Some(answer) => Ok(answer),
+            None => self.usage.instead(self.primary.events(scope, order, after, max)).await,
+        }
+    }
+
+    async fn recent(
+        &self,
+        workspace_id: WorkspaceId,
+        from: Timestamp,
+        max: u32,
+    ) -> Result<Vec<ClickId>, StoreError> {
+        self.primary.recent(workspace_id, from, max).await
+    }
+
+    async fn find(&self, workspace_id: WorkspaceId, ids: &[ClickId]) -> Result<Vec<ClickEvent>, StoreError> {
+        EventStore::find(&self.primary, workspace_id, ids).await
     }
 }

@@ -25,6 +25,8 @@ pub struct ClickEvent {
     pub class: ClickClass,
     /// The rule that saw a robot.
     pub bot: String,
+    /// What the browser or robot says it is, as sent.
+    pub user_agent: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
     /// Name of the region.

@@ -17,7 +17,7 @@ use crate::row::{bad, instant, parsed};
 
 /// Every column of [`EventRow`], from clicks `c`, their links `l` and domains `d`. Nothing about visitors.
 const SELECT_EVENTS: &str = "SELECT c.id, c.timestamp, c.link_id, l.short_code, l.domain_id, d.host, c.class,
-        COALESCE(c.bot, '') AS bot, COALESCE(c.country_code, '') AS country,
+        COALESCE(c.bot, '') AS bot, COALESCE(c.user_agent, '') AS user_agent, COALESCE(c.country_code, '') AS country,
         COALESCE(c.region, '') AS region, COALESCE(c.city, '') AS city,
         COALESCE(c.device_type, '') AS device, COALESCE(c.browser, '') AS browser,
         COALESCE(c.os, '') AS os, COALESCE(c.language, '') AS language,
@@ -39,6 +39,7 @@ struct EventRow {
     host: String,
     class: String,
     bot: String,
+    user_agent: String,
     country: String,
     region: String,
     city: String,
@@ -71,6 +72,7 @@ impl TryFrom<EventRow> for ClickEvent {
             domain: if is_default { None } else { Some(parsed(&row.host, "domains.host")?) },
             class: class.ok_or_else(|| bad("click_events.class"))?,
             bot: row.bot,
+            user_agent: row.user_agent,
             country: row.country,
             region: row.region,
             city: row.city,

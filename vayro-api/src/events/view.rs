@@ -28,6 +28,8 @@ pub(crate) struct EventView {
     pub(crate) class: ClickClass,
     /// The rule that saw a robot.
     pub(crate) bot: String,
+    /// What the browser or robot says it is, as sent.
+    pub(crate) user_agent: String,
     /// ISO 3166-1 alpha-2.
     #[schema(example = "DE")]
     pub(crate) country: String,
@@ -72,8 +74,9 @@ impl EventView {
     pub(crate) const KNOWN: [&'static str; 5] = ["id", "timestamp", "link_id", "short_url", "class"];
 
     /// The members that may be empty, in their order.
-    pub(crate) const TEXTS: [Text; 17] = [
+    pub(crate) const TEXTS: [Text; 18] = [
         ("bot", |event| &event.bot),
+        ("user_agent", |event| &event.user_agent),
         ("country", |event| &event.country),
         ("region", |event| &event.region),
         ("city", |event| &event.city),
@@ -101,6 +104,7 @@ impl EventView {
             short_url: settings.link_address(event.domain.as_ref(), &event.short_code),
             class: event.class,
             bot: event.bot,
+            user_agent: event.user_agent,
             country: event.country,
             region: event.region,
             city: event.city,
@@ -135,6 +139,7 @@ pub(crate) mod tests {
             short_url: "https://vay.test/launch".to_owned(),
             class: ClickClass::Counted,
             bot: text(),
+            user_agent: "Mozilla/5.0".to_owned(),
             country: "DE".to_owned(),
             region: text(),
             city: text(),

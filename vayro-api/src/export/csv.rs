@@ -85,7 +85,7 @@ mod tests {
     fn the_head_comes_once_also_without_clicks() {
         let mut encoder = CsvEncoder::default();
         let head = String::from_utf8(encoder.push(&[]).expect("writes")).expect("UTF-8");
-        assert!(head.starts_with("id,timestamp,link_id,short_url,class,bot,country,"), "{head}");
+        assert!(head.starts_with("id,timestamp,link_id,short_url,class,bot,user_agent,country,"), "{head}");
         assert!(head.ends_with(",utm_content\r\n"), "{head}");
         assert_eq!(encoder.push(&[]).expect("writes"), b"");
     }
@@ -99,7 +99,7 @@ mod tests {
             let mut reader = csv::Reader::from_reader(&file[..]);
             let row = reader.records().next().expect("a row").expect("valid");
             prop_assert_eq!(row.len(), EventView::KNOWN.len() + EventView::TEXTS.len());
-            let field = &row[20];
+            let field = &row[21];
             prop_assert_eq!(field.strip_prefix('\'').unwrap_or(field), &text);
             prop_assert!(!field.starts_with(['=', '+', '-', '@']));
         }

@@ -151,10 +151,10 @@ mod tests {
         assert_eq!(row.get_string(0).ok(), Some(&event.id.to_string()));
         assert_eq!(row.get_timestamp_micros(1).ok(), Some(event.timestamp.as_micros()));
         assert_eq!(row.get_string(3).ok(), Some(&event.short_url));
-        assert_eq!(row.get_string(14).ok(), Some(&event.referrer_url));
+        assert_eq!(row.get_string(15).ok(), Some(&event.referrer_url));
         let field = |index: usize| row.get_column_iter().nth(index).map(|(_, field)| field.clone());
-        assert_eq!(field(6), Some(Field::Str("DE".to_owned())));
-        assert_eq!(field(8), Some(Field::Null), "unknown is null");
+        assert_eq!(field(7), Some(Field::Str("DE".to_owned())));
+        assert_eq!(field(9), Some(Field::Null), "unknown is null");
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn every_format_has_the_same_clicks_oldest_first() {
     assert_eq!(rows.clone().count(), listed.len());
     let (id, city) =
         (head.iter().position(|name| *name == "id"), head.iter().position(|name| *name == "city"));
-    assert_eq!((id, city), (Some(0), Some(8)));
+    assert_eq!((id, city), (Some(0), Some(9)));
     assert!(text.contains(",\"Washington, D.C.\","), "{text}");
     assert!(!text.contains("visitor"), "{text}");
 

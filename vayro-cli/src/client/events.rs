@@ -49,6 +49,8 @@ pub struct Event {
     pub class: String,
     /// The rule that saw a robot.
     pub bot: String,
+    /// What the browser or robot says it is, as sent.
+    pub user_agent: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
     /// Name of the region.

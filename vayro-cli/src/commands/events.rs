@@ -150,6 +150,7 @@ fn table(events: &[Event]) -> Table {
         Column::left("UTM TERM").pipe_only(),
         Column::left("UTM CONTENT").pipe_only(),
         Column::left("BOT").pipe_only(),
+        Column::left("USER AGENT").pipe_only(),
         Column::left("ID").pipe_only(),
     ]);
     for event in events {
@@ -177,6 +178,7 @@ fn table(events: &[Event]) -> Table {
             Value::text(&event.utm_term),
             Value::text(&event.utm_content),
             Value::text(&event.bot),
+            Value::text(&event.user_agent),
             Value::text(&event.id),
         ]);
     }

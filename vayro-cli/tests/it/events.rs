@@ -22,7 +22,7 @@ fn clicks_are_listed_exported_compared_and_shared() {
     let all = server.ok(&["events"]);
     assert_eq!(all.lines().count(), 3, "{all}");
     let columns: Vec<&str> = all.lines().next().expect("a click").split('\t').collect();
-    assert_eq!(columns.len(), 21, "{all}");
+    assert_eq!(columns.len(), 22, "{all}");
     assert_eq!(columns[1], format!("{}/other", server.edge), "newest first: {all}");
     let robots = server.ok(&["events", "launch", "--class", "bot"]);
     assert_eq!(robots.lines().count(), 1, "{robots}");

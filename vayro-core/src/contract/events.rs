@@ -218,6 +218,7 @@ pub async fn an_event_shows_what_is_known(stores: &Stores) {
         domain: Some(domain.host),
         class: row.class,
         bot: row.bot,
+        user_agent: row.user_agent,
         country: row.country_code,
         region: row.region,
         city: row.city,

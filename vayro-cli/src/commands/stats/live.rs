@@ -189,7 +189,7 @@ mod tests {
     fn click(id: &str) -> Frame {
         let data = format!(
             r#"{{"id":"{id}","timestamp":"2026-05-10T12:00:00Z","link_id":"x","short_url":"https://vay.test/launch",
-                "class":"counted","bot":"","country":"DE","region":"","city":"Berlin","device":"desktop",
+                "class":"counted","bot":"","user_agent":"","country":"DE","region":"","city":"Berlin","device":"desktop",
                 "browser":"Firefox","os":"Linux","language":"de","referrer":"","referrer_url":"","ip_address":"",
                 "trigger":"link","utm_source":"","utm_medium":"","utm_campaign":"","utm_term":"","utm_content":""}}"#
         );

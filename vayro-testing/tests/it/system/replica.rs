@@ -55,10 +55,19 @@ async fn a_replica_answers_while_it_is_near_and_the_primary_otherwise() {
     })
     .await;
 
+    // Lists come from it, too.
+    let listed = async |system: &System| {
+        let (status, list) = system.api("GET", "/v1/events?limit=100", None).await;
+        assert_eq!(status, 200, "{list}");
+        list["items"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(listed(&system).await, 5);
+
     // It may be a second behind, and is more.
     system.stop(Role::Api);
     system.start_with(Role::Api, &[("VAYRO_POSTGRES__REPLICA_LAG_MAX", "1s")]).await;
     shown(&system, &link, 8).await;
+    assert_eq!(listed(&system).await, 8);
     sql(&standby.url, "SELECT pg_wal_replay_resume()").await;
     doctor_says(&system, "is near").await;
 
