@@ -5,6 +5,9 @@
 //! had which value of each dimension. All time zones in use differ from UTC by whole quarters of an hour,
 //! so their days and hours are sums of quarters.
 //!
+//! Days of a week that is over are put together in one more rollup, see [`RollupSet::weeks`]: a year is some sixty of them
+//! then instead of 365, and its visitors are numbers and not sketches.
+//!
 //! Writers turn the rows they really stored into [`gains`], and add each to what is stored under its key
 //! with [`Rollup::add`], in the transaction that stores the rows. Readers are served by
 //! [`RolledUpAnalytics`], which looks at raw clicks only where a question begins or ends in the middle of
@@ -22,6 +25,8 @@ mod quarters;
 mod record;
 mod values;
 mod visitors;
+mod week;
+mod week_visitors;
 
 pub use answer::{Clock, RolledUpAnalytics};
 pub use check::{RollupCheck, RollupSet};
@@ -32,3 +37,4 @@ pub use quarters::{QUARTER_MICROS, Quarters};
 pub use record::Rollup;
 pub use values::{VALUES_MAX, ValueCounts};
 pub use visitors::{DayVisitors, Sketch, VisitorSketches};
+pub use week_visitors::WeekVisitors;

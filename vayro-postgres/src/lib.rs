@@ -38,6 +38,7 @@ mod schema;
 mod sessions;
 mod shares;
 mod users;
+mod weeks;
 mod workspaces;
 
 pub use database::{ConnectError, PgStores, PostgresConfig};

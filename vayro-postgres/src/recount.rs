@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::instant::Instant;
 use crate::retention;
 use crate::rollups::{self, damaged};
+use crate::weeks;
 
 /// Clicks held in memory at once.
 const CHUNK: usize = 5_000;
@@ -89,8 +90,13 @@ async fn stored(
         .bind(Instant(day.end()))
         .fetch_all(connection)
         .await?;
+    set_of(&rows, workspace_id)
+}
+
+/// Puts the rows of a statement together that begin with subject, span and start.
+pub(crate) fn set_of(rows: &[PgRow], workspace_id: WorkspaceId) -> Result<RollupSet, sqlx::Error> {
     let mut set = RollupSet::default();
-    for row in &rows {
+    for row in rows {
         let (subject, span, start): (Uuid, String, Instant) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let span = RollupSpan::from_name(&span)
@@ -131,6 +137,7 @@ async fn replace(
     .bind(Instant(day.end()))
     .execute(&mut *connection)
     .await?;
+    weeks::remove(connection, workspace_id, day).await?;
     forget_due(connection, workspace_id, day).await?;
     rollups::insert_all(connection, counted.into_rollups()).await
 }
@@ -150,7 +157,7 @@ pub(crate) async fn recount(
     // The whole has a limit; a day of a large workspace takes longer than a statement may.
     sqlx::query("SELECT set_config('statement_timeout', '0', true)").execute(&mut *tx).await?;
     if is_repair {
-        rollups::shut_out_writers(&mut tx, workspace_id, day).await?;
+        rollups::shut_out_writers(&mut tx, &[(workspace_id, day)].into()).await?;
     }
     let counted = count(&mut tx, workspace_id, day).await?;
     // Afterwards: horizons rise before clicks go, so whoever missed a click sees the horizon.
@@ -161,7 +168,10 @@ pub(crate) async fn recount(
         tx.commit().await?;
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
-    let check = counted.check(&stored(&mut tx, workspace_id, day).await?);
+    let mut check = counted.check(&stored(&mut tx, workspace_id, day).await?);
+    let of_week = weeks::check(&mut tx, workspace_id, day).await?;
+    check.rollups += of_week.rollups;
+    check.different += of_week.different;
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;
     }

@@ -22,7 +22,7 @@ use crate::analytics::push_scope;
 use crate::database::PgStores;
 use crate::error::{internal, store_error};
 use crate::instant::Instant;
-use crate::recount;
+use crate::{recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -32,6 +32,7 @@ macro_rules! byte_columns {
          link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
+pub(crate) use byte_columns;
 
 /// How long counting a day again may take.
 const RECOUNT_TIMEOUT: Duration = Duration::from_mins(30);
@@ -164,14 +165,21 @@ fn day_lock(workspace_id: WorkspaceId, day: Day) -> i64 {
     (high ^ low.rotate_left(32)).cast_signed() ^ i64::from(day.number())
 }
 
-/// Waits for everybody who writes clicks of that day and keeps others from it until the transaction ends.
+/// The locks of days in the order in which everybody takes them, so that nobody waits in a circle.
+fn day_locks(days: &BTreeSet<(WorkspaceId, Day)>) -> Vec<i64> {
+    let mut locks: Vec<i64> = days.iter().map(|(workspace_id, day)| day_lock(*workspace_id, *day)).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    locks
+}
+
+/// Waits for everybody who writes clicks of the days and keeps others from them until the transaction ends.
 pub(crate) async fn shut_out_writers(
     connection: &mut PgConnection,
-    workspace_id: WorkspaceId,
-    day: Day,
+    days: &BTreeSet<(WorkspaceId, Day)>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(day_lock(workspace_id, day))
+    sqlx::query("SELECT pg_advisory_xact_lock(day) FROM unnest($1::bigint[]) AS day")
+        .bind(day_locks(days))
         .execute(connection)
         .await
         .map(drop)
@@ -183,11 +191,8 @@ pub(crate) async fn stand_beside_writers(
     connection: &mut PgConnection,
     days: &BTreeSet<(WorkspaceId, Day)>,
 ) -> Result<(), sqlx::Error> {
-    let mut locks: Vec<i64> = days.iter().map(|(workspace_id, day)| day_lock(*workspace_id, *day)).collect();
-    locks.sort_unstable();
-    locks.dedup();
     sqlx::query("SELECT pg_advisory_xact_lock_shared(day) FROM unnest($1::bigint[]) AS day")
-        .bind(locks)
+        .bind(day_locks(days))
         .execute(connection)
         .await
         .map(drop)
@@ -217,6 +222,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     }
     let days = gains.iter().map(|(key, _)| (key.workspace_id, Day::of(key.start))).collect();
     stand_beside_writers(connection, &days).await?;
+    weeks::remove_outdated(connection, gains.iter().map(|(key, _)| key)).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
     let mut sums = Columns::default();
@@ -265,11 +271,14 @@ pub(crate) fn damaged(error: ColumnError) -> sqlx::Error {
 /// Appends the condition that keeps the rollups of `range`. The workspace is compared apart: the planner would
 /// take the index of whole workspaces for it and read the rollups of every link.
 fn push_range(query: &mut QueryBuilder<sqlx::Postgres>, range: &RollupRange) {
-    query.push(" FROM (SELECT * FROM click_rollups WHERE subject_id = ").push_bind(range.subject.as_uuid());
+    let (from, to): (Vec<Instant>, Vec<Instant>) =
+        range.pieces.iter().map(|(from, to)| (Instant(*from), Instant(*to))).unzip();
+    query.push(" FROM unnest(").push_bind(from).push("::timestamptz[], ").push_bind(to);
+    query.push("::timestamptz[]) AS piece (first, past), LATERAL (SELECT * FROM click_rollups");
+    query.push(" WHERE subject_id = ").push_bind(range.subject.as_uuid());
     query.push(" AND span = ").push_bind(range.span.as_str());
-    query.push(" AND start >= ").push_bind(Instant(range.from));
-    query.push(" AND start < ").push_bind(Instant(range.to));
-    query.push(" OFFSET 0) AS found WHERE workspace_id = ").push_bind(range.workspace_id.as_uuid());
+    query.push(" AND start >= piece.first AND start < piece.past OFFSET 0) AS found WHERE workspace_id = ");
+    query.push_bind(range.workspace_id.as_uuid());
 }
 
 #[async_trait]
@@ -303,12 +312,17 @@ impl RollupStore for PgStores {
         range: &RollupRange,
         dimension: Dimension,
     ) -> Result<Vec<RollupValues>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT quarters, ");
+        let mut query = QueryBuilder::new("SELECT start, quarters, ");
         query.push(dimension.as_str());
         push_range(&mut query, range);
         self.within(async |connection| {
-            let rows: Vec<(Vec<u8>, Vec<u8>)> = query.build_query_as().fetch_all(connection).await?;
-            Ok(rows.into_iter().map(|(quarters, values)| RollupValues { quarters, values }).collect())
+            let rows: Vec<(Instant, Vec<u8>, Vec<u8>)> = query.build_query_as().fetch_all(connection).await?;
+            let values = |(start, quarters, values): (Instant, _, _)| RollupValues {
+                start: start.0,
+                quarters,
+                values,
+            };
+            Ok(rows.into_iter().map(values).collect())
         })
         .await
     }
@@ -348,6 +362,11 @@ impl RollupStore for PgStores {
             Ok(recount::days(found))
         })
         .await
+    }
+
+    async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError> {
+        let work = async |connection: &mut PgConnection| weeks::roll_up(connection, (from, to), max).await;
+        self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 
     async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {

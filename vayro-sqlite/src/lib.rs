@@ -36,6 +36,7 @@ pub mod schema;
 mod sessions;
 mod shares;
 mod users;
+mod weeks;
 mod workspaces;
 
 pub use database::SqliteStores;

@@ -13,6 +13,7 @@ use vayro_core::timestamp::Timestamp;
 use crate::database::SqliteStores;
 use crate::retention;
 use crate::rollups::{self, damaged};
+use crate::weeks;
 
 /// Clicks held in memory at once.
 const CHUNK: usize = 5_000;
@@ -23,7 +24,7 @@ const CLICKS: &str =
         visitor_id
     FROM click_events WHERE workspace_id = ?1 AND timestamp >= ?2 AND timestamp < ?3";
 
-fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
+pub(crate) fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_micros(micros).ok_or_else(|| sqlx::Error::Decode("an instant outside all time".into()))
 }
 
@@ -95,14 +96,24 @@ async fn stored(
         .fetch_all(connection)
         .await?;
     let mut set = RollupSet::default();
-    for row in &rows {
+    add_rows(&mut set, &rows, workspace_id)?;
+    Ok(set)
+}
+
+/// Adds the rows of a statement that begin with subject, span and start.
+pub(crate) fn add_rows(
+    set: &mut RollupSet,
+    rows: &[SqliteRow],
+    workspace_id: WorkspaceId,
+) -> Result<(), sqlx::Error> {
+    for row in rows {
         let (subject, span, start): (Uuid, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let span = RollupSpan::from_name(&span)
             .ok_or_else(|| sqlx::Error::Decode("a rollup has a span unknown to this program".into()))?;
         let key = RollupKey::of(subject, workspace_id, span, instant(start)?);
         set.add(key, rollups::rollup(row, 3)?).map_err(damaged)?;
     }
-    Ok(set)
+    Ok(())
 }
 
 /// Forgets that a day is due.
@@ -135,6 +146,7 @@ async fn replace(
     .bind(day.end().as_micros())
     .execute(&mut *connection)
     .await?;
+    weeks::remove(connection, workspace_id, day).await?;
     forget_due(connection, workspace_id, day).await?;
     rollups::replace(connection, &counted.into_rollups().into_iter().collect::<Vec<_>>()).await
 }
@@ -160,7 +172,10 @@ pub(crate) async fn recount(
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
     let counted = count(&mut tx, workspace_id, day).await?;
-    let check = counted.check(&stored(&mut tx, workspace_id, day).await?);
+    let mut check = counted.check(&stored(&mut tx, workspace_id, day).await?);
+    let of_week = weeks::check(&mut tx, workspace_id, day).await?;
+    check.rollups += of_week.rollups;
+    check.different += of_week.different;
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;
     }

@@ -16,7 +16,7 @@ use crate::analytics::{push_scope, push_time};
 use crate::clicks::WriteFailed;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
-use crate::recount;
+use crate::{recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -26,6 +26,7 @@ macro_rules! byte_columns {
          link, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content"
     };
 }
+pub(crate) use byte_columns;
 
 /// What a rollup that is there becomes.
 const ON_CONFLICT: &str = concat!(
@@ -71,10 +72,12 @@ const UPDATE: &str = concat!(
 
 /// Adds what new rows gain each link and workspace; the transaction holds the file's only write lock.
 pub(crate) fn add(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), WriteFailed> {
+    let gains = gains(rows.iter().copied());
+    weeks::remove_outdated(tx, gains.iter().map(|(key, _)| key))?;
     let mut find = tx.prepare(FIND)?;
     let mut insert = tx.prepare(INSERT)?;
     let mut update = tx.prepare(UPDATE)?;
-    for (key, gain) in gains(rows.iter().copied()) {
+    for (key, gain) in gains {
         let (subject, span, start) = (key.subject.as_uuid(), key.span.as_str(), key.start.as_micros());
         let stored = find.query_row((&subject.as_bytes()[..], span, start), stored_rollup).optional()?;
         if let Some((rowid, mut sum)) = stored {
@@ -180,11 +183,18 @@ pub(crate) fn damaged(error: ColumnError) -> sqlx::Error {
 /// Appends the condition that keeps the rollups of `range`. The plus keeps the planner from the index of whole
 /// workspaces, which would read the rollups of every link.
 fn push_range(query: &mut QueryBuilder<Sqlite>, range: &RollupRange) {
-    query.push(" FROM click_rollups WHERE subject_id = ").push_bind(range.subject.as_uuid());
-    query.push(" AND +workspace_id = ").push_bind(range.workspace_id.as_uuid());
-    query.push(" AND span = ").push_bind(range.span.as_str());
-    query.push(" AND start >= ").push_bind(range.from.as_micros());
-    query.push(" AND start < ").push_bind(range.to.as_micros());
+    let pieces: Vec<(i64, i64)> =
+        range.pieces.iter().map(|(from, to)| (from.as_micros(), to.as_micros())).collect();
+    query.push(" FROM json_each(").push_bind(sqlx::types::Json(pieces));
+    query.push(") AS piece CROSS JOIN click_rollups r WHERE r.subject_id = ");
+    query.push_bind(range.subject.as_uuid());
+    query.push(" AND +r.workspace_id = ").push_bind(range.workspace_id.as_uuid());
+    query.push(" AND r.span = ").push_bind(range.span.as_str());
+    query.push(" AND r.start >= piece.value ->> 0 AND r.start < piece.value ->> 1");
+}
+
+fn instant(start: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_micros(start).ok_or_else(|| internal("a rollup lies outside all time"))
 }
 
 #[async_trait]
@@ -205,9 +215,7 @@ impl RollupStore for SqliteStores {
             query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
         rows.into_iter()
             .map(|(start, quarters, visitors, day_visitors)| {
-                let start = Timestamp::from_micros(start);
-                let start = start.ok_or_else(|| internal("a rollup lies outside all time"))?;
-                Ok(RollupCounts { start, quarters, visitors, day_visitors })
+                Ok(RollupCounts { start: instant(start)?, quarters, visitors, day_visitors })
             })
             .collect()
     }
@@ -217,12 +225,14 @@ impl RollupStore for SqliteStores {
         range: &RollupRange,
         dimension: Dimension,
     ) -> Result<Vec<RollupValues>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT quarters, ");
+        let mut query = QueryBuilder::new("SELECT start, quarters, ");
         query.push(dimension.as_str());
         push_range(&mut query, range);
-        let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> =
             query.build_query_as().fetch_all(&self.readers).await.map_err(store_error)?;
-        Ok(rows.into_iter().map(|(quarters, values)| RollupValues { quarters, values }).collect())
+        rows.into_iter()
+            .map(|(start, quarters, values)| Ok(RollupValues { start: instant(start)?, quarters, values }))
+            .collect()
     }
 
     async fn recount(
@@ -245,6 +255,10 @@ impl RollupStore for SqliteStores {
 
     async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         recount::due(self, max).await.map_err(store_error)
+    }
+
+    async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError> {
+        weeks::roll_up(self, (from, to), max).await.map_err(store_error)
     }
 
     async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {

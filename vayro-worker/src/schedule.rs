@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vayro_backends::causes;
+use vayro_core::day::Day;
 use vayro_core::ports::StoreError;
+use vayro_core::timestamp::Timestamp;
 
 use crate::enrich::Refresh;
 use crate::ingest::Pipeline;
@@ -22,6 +24,13 @@ const PURGE_KEYS_BATCH: u16 = 1000;
 const RECOUNT_BATCH: u16 = 100;
 /// Such look-ups of one round; the rest waits for the next round.
 const RECOUNT_ROUNDS_MAX: usize = 20;
+/// How long ago a week must have ended before its days are put together. Most clicks that come late have come
+/// by then; those that come later cost their links' weeks being put together again.
+const WEEK_SETTLES: Duration = Duration::from_hours(24);
+/// Weeks of workspaces put together by one call.
+const WEEKS_BATCH: u16 = 20;
+/// Such calls of one round; the rest waits for the next round.
+const WEEK_ROUNDS_MAX: usize = 50;
 /// Transactions of one round of removing links, or keys; the rest waits for the next round.
 const PURGE_ROUNDS_MAX: usize = 50;
 
@@ -93,6 +102,7 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
     }
     recount_due(pipeline).await?;
     expire_old(pipeline).await?;
+    roll_up_weeks(pipeline).await?;
     if salts + sessions + keys + links > 0 {
         tracing::info!(
             salts,
@@ -119,6 +129,26 @@ async fn expire_old(pipeline: &Pipeline) -> Result<(), StoreError> {
             rollups,
             "removed by age: {months} months with {in_months} clicks, {clicks} other clicks, {rollups} rollups"
         );
+    }
+    Ok(())
+}
+
+/// Puts the days of weeks that are over together.
+async fn roll_up_weeks(pipeline: &Pipeline) -> Result<(), StoreError> {
+    let now = (pipeline.deps.clock)();
+    // Rollups before that go by age, those of a week that is kept in part too.
+    let kept = pipeline.settings.retention.cut(now).rollups().map_or(Timestamp::EPOCH, Day::start);
+    let over = now.minus(WEEK_SETTLES);
+    let mut rollups = 0;
+    for _ in 0..WEEK_ROUNDS_MAX {
+        let made = pipeline.deps.rollups.roll_up_weeks(kept, over, WEEKS_BATCH).await?;
+        rollups += made;
+        if made == 0 {
+            break;
+        }
+    }
+    if rollups > 0 {
+        tracing::info!(rollups, "put the days of weeks together: {rollups} rollups");
     }
     Ok(())
 }

@@ -251,8 +251,7 @@ async fn count(backends: &Backends, days: &[(WorkspaceId, Day)]) -> Result<u64, 
             workspace_id,
             subject: Subject::Workspace(workspace_id),
             span: RollupSpan::Day,
-            from: first.start(),
-            to: last.end(),
+            pieces: vec![(first.start(), last.end())],
         };
         for counts in ask(|| backends.rollups.counts(&range, &[])).await? {
             // What cannot be read is `vayro rollup verify`'s business.

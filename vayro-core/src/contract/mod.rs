@@ -21,6 +21,7 @@ pub mod shares;
 pub mod stores;
 pub mod stream;
 pub mod visits;
+pub mod weeks;
 
 /// Longest time a rule may take; reaching it is a failure.
 pub const RULE_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(1);

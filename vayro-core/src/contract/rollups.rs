@@ -38,16 +38,16 @@ macro_rules! rollup_store_contract {
     };
 }
 
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
-async fn cast(stores: &Stores) -> (Owner, Link) {
+pub(super) async fn cast(stores: &Stores) -> (Owner, Link) {
     let owner = stores.owner("ada").await;
     stores.prepare_months().await;
     let link = stores.link(&owner, "launch").await;
     (owner, link)
 }
 
-fn scope(owner: &Owner, link: Option<&Link>, start: Timestamp, end: Timestamp) -> ClickScope {
+pub(super) fn scope(owner: &Owner, link: Option<&Link>, start: Timestamp, end: Timestamp) -> ClickScope {
     ClickScope {
         workspace_id: owner.workspace_id,
         link_id: link.map(|link| link.id),
@@ -58,12 +58,12 @@ fn scope(owner: &Owner, link: Option<&Link>, start: Timestamp, end: Timestamp) -
     }
 }
 
-fn pick<'a>(rng: &mut StdRng, values: &[&'a str]) -> &'a str {
+pub(super) fn pick<'a>(rng: &mut StdRng, values: &[&'a str]) -> &'a str {
     values[rng.random_range(0..values.len())]
 }
 
 /// Clicks of four days around noon, of few visitors who come again.
-fn some_clicks(rng: &mut StdRng, links: &[Link], count: usize) -> Vec<ClickRow> {
+pub(super) fn some_clicks(rng: &mut StdRng, links: &[Link], count: usize) -> Vec<ClickRow> {
     let one = |rng: &mut StdRng| {
         let link = &links[rng.random_range(0..links.len())];
         let micros = rng.random_range(-2 * DAY * 1_000_000..2 * DAY * 1_000_000);
@@ -81,7 +81,7 @@ fn some_clicks(rng: &mut StdRng, links: &[Link], count: usize) -> Vec<ClickRow> 
     (0..count).map(|_| one(rng)).collect()
 }
 
-async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Timestamp]) {
+pub(super) async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Timestamp]) {
     let (rows, rolled_up) = (&stores.analytics, &stores.rolled_up);
     let totals = rows.totals(scope).await.expect("the database answers");
     assert_eq!(rolled_up.totals(scope).await.expect("the database answers"), totals, "{scope:?}");
@@ -102,11 +102,11 @@ async fn assert_same_answers(stores: &Stores, scope: &ClickScope, edges: &[Times
     }
 }
 
-async fn recount(stores: &Stores, owner: &Owner, at: Timestamp, is_repair: bool) -> RollupCheck {
+pub(super) async fn recount(stores: &Stores, owner: &Owner, at: Timestamp, is_repair: bool) -> RollupCheck {
     stores.rollups.recount(owner.workspace_id, Day::of(at), is_repair).await.expect("the database answers")
 }
 
-async fn write(stores: &Stores, rows: &[ClickRow]) {
+pub(super) async fn write(stores: &Stores, rows: &[ClickRow]) {
     stores.clicks.write(rows).await.expect("clicks are stored");
 }
 

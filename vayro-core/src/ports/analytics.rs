@@ -37,8 +37,8 @@ pub trait AnalyticsStore: Send + Sync {
     ) -> Result<Breakdown, StoreError>;
 }
 
-/// Which rollups are read: those of `subject` that begin from `from` to before `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which rollups are read: those of `subject` that begin within one of the pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollupRange {
     /// The workspace that the subject must belong to.
     pub workspace_id: WorkspaceId,
@@ -46,10 +46,9 @@ pub struct RollupRange {
     pub subject: Subject,
     /// Of which length.
     pub span: RollupSpan,
-    /// Begin of the first one.
-    pub from: Timestamp,
-    /// Begin of the first one that is not read.
-    pub to: Timestamp,
+    /// Begin of the first one and of the first one that is not read, of each piece. Pieces do not overlap;
+    /// there are at most as many as weeks in the span that is asked for.
+    pub pieces: Vec<(Timestamp, Timestamp)>,
 }
 
 /// The counts of one rollup. There may be several of one start; they add up.
@@ -61,13 +60,16 @@ pub struct RollupCounts {
     pub quarters: Vec<u8>,
     /// See [`VisitorSketches`](crate::rollup::VisitorSketches). Empty where `day_visitors` says as much.
     pub visitors: Vec<u8>,
-    /// The same of all hours together; empty where there are few.
+    /// The same of all hours together; empty where there are few. Of a week
+    /// [`WeekVisitors`](crate::rollup::WeekVisitors).
     pub day_visitors: Vec<u8>,
 }
 
 /// One dimension of one rollup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollupValues {
+    /// Where its span begins.
+    pub start: Timestamp,
     /// See [`Quarters`](crate::rollup::Quarters).
     pub quarters: Vec<u8>,
     /// See [`ValueCounts`](crate::rollup::ValueCounts).
@@ -104,8 +106,10 @@ pub trait RollupStore: Send + Sync {
     ) -> Result<Vec<RollupValues>, StoreError>;
 
     /// Counts the clicks of one UTC day of a workspace again and compares that with its rollups and those of
-    /// its links. With `is_repair` the rollups are replaced, no writer comes in between, and the day is not
-    /// due any more. A day before the workspace's horizon is left as it is, see [`crate::retention`].
+    /// its links; on the last day of a week that has any, the rollups of that week are compared with those of
+    /// its days too. With `is_repair` the rollups of the day are replaced and those of its week go, no writer
+    /// comes in between, and the day is not due any more. A day before the workspace's horizon is left as it
+    /// is, see [`crate::retention`].
     async fn recount(
         &self,
         workspace_id: WorkspaceId,
@@ -124,6 +128,11 @@ pub trait RollupStore: Send + Sync {
 
     /// Returns days that are due to be counted again, because clicks were removed, at most `max`.
     async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError>;
+
+    /// Puts the days of weeks that begin at `from` or later and ended by `to` together, see
+    /// [`RollupSet::weeks`](crate::rollup::RollupSet::weeks), of at most `max` weeks of workspaces. Returns how many weekly rollups were made; what is missing for a click that
+    /// came late is made too. [`ClickStore::write`](super::ClickStore::write) removes those it makes outdated.
+    async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError>;
 
     /// Returns the visits of `scope`, which has no filters, counted from raw clicks. For spans of an hour or
     /// less.

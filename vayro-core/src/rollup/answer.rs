@@ -13,6 +13,7 @@ use super::key::{RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::values::ValueCounts;
 use super::visitors::{DayVisitors, VisitorSketches};
+use super::week_visitors::WeekVisitors;
 use crate::analytics::{Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension};
 use crate::click::ClickClass;
 use crate::ports::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, StoreError};
@@ -66,8 +67,27 @@ fn subject(scope: &ClickScope) -> Subject {
     scope.link_id.map_or(Subject::Workspace(scope.workspace_id), Subject::Link)
 }
 
-fn range(scope: &ClickScope, span: RollupSpan, (from, to): Piece) -> RollupRange {
-    RollupRange { workspace_id: scope.workspace_id, subject: subject(scope), span, from, to }
+fn range(scope: &ClickScope, span: RollupSpan, pieces: Vec<Piece>) -> RollupRange {
+    RollupRange { workspace_id: scope.workspace_id, subject: subject(scope), span, pieces }
+}
+
+/// Returns the whole weeks of a span, if there are any.
+fn whole_weeks((from, to): Piece) -> Option<Piece> {
+    let (from, to) = (RollupSpan::Week.ceil(from), RollupSpan::Week.floor(to));
+    (from < to).then_some((from, to))
+}
+
+/// Returns what is left of a span without the weeks that begin at `starts`, which are sorted.
+fn without_weeks((from, to): Piece, starts: impl IntoIterator<Item = Timestamp>) -> Vec<Piece> {
+    let mut rest = Vec::new();
+    let mut next = from;
+    for start in starts {
+        rest.push((next, start));
+        next = plus(start, RollupSpan::Week.micros()).unwrap_or(to);
+    }
+    rest.push((next, to));
+    rest.retain(|(from, to)| from < to);
+    rest
 }
 
 /// Clicks and visitors per bucket while they are put together.
@@ -103,9 +123,32 @@ impl<'a> Buckets<'a> {
         }
     }
 
+    fn count_visitors(&mut self, at: Timestamp, visitors: i64) {
+        if let Some(index) = self.index(at) {
+            self.add(index, ClickCount { clicks: 0, visitors });
+        }
+    }
+
     fn day(&mut self, at: Timestamp) -> Option<&mut DayVisitors> {
         let index = self.index(at)?;
         Some(self.visitors.entry((index, RollupSpan::Day.floor(at))).or_default())
+    }
+
+    /// Returns the first edge within the UTC day that begins at `day`.
+    fn edge_within(&self, day: Timestamp) -> Option<Timestamp> {
+        let edge = *self.edges.get(self.edges.partition_point(|edge| *edge <= day))?;
+        (RollupSpan::Day.floor(edge) == day).then_some(edge)
+    }
+
+    /// Tells whether no UTC day is cut into more than two.
+    fn cut_days_once(&self) -> bool {
+        let mut cut = self.edges.iter().map(|edge| (RollupSpan::Day.floor(*edge), *edge));
+        let mut last = None;
+        cut.all(|(day, edge)| {
+            let is_first = day == edge || last != Some(day);
+            last = (day != edge).then_some(day);
+            is_first
+        })
     }
 
     fn finish(mut self) -> Result<Vec<ClickCount>, StoreError> {
@@ -140,6 +183,30 @@ fn cut_days(edges: impl IntoIterator<Item = Timestamp>, (from, to): Piece) -> Ve
 }
 
 impl<S: RollupStore> RolledUpAnalytics<S> {
+    /// Returns the rollups that cover a span, sorted: weeks within it that are there, if they are of use, and
+    /// the days that these leave.
+    async fn weeks_and_days(
+        &self,
+        scope: &ClickScope,
+        (from, to): Piece,
+        are_weeks_of_use: bool,
+        hourly: &[Timestamp],
+    ) -> Result<(Vec<RollupCounts>, Vec<RollupCounts>), StoreError> {
+        let mut weeks = match whole_weeks((from, to)).filter(|_| are_weeks_of_use) {
+            Some(weeks) => self.store.counts(&range(scope, RollupSpan::Week, vec![weeks]), &[]).await?,
+            None => Vec::new(),
+        };
+        weeks.sort_by_key(|week| week.start);
+        let days = (RollupSpan::Day.floor(from), to);
+        let rest = without_weeks(days, weeks.iter().map(|week| week.start));
+        if rest.is_empty() {
+            return Ok((weeks, Vec::new()));
+        }
+        let mut days = self.store.counts(&range(scope, RollupSpan::Day, rest), hourly).await?;
+        days.sort_by_key(|day| day.start);
+        Ok((weeks, days))
+    }
+
     /// Counts per bucket within `scope`, which has no filters; every edge within it is a whole quarter.
     async fn counts(
         &self,
@@ -150,19 +217,21 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         let (whole, ends) = cut(span, RollupSpan::Hour, (self.clock)());
         let hours = whole.unwrap_or((span.0, span.0));
         let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), hours);
+        let are_weeks_of_use = scope.classes.len() == 1 && all.iter().all(Buckets::cut_days_once);
         let rollups = async {
-            let Some((from, to)) = whole else { return Ok(Vec::new()) };
-            let days = (RollupSpan::Day.floor(from), to);
-            self.store.counts(&range(scope, RollupSpan::Day, days), &hourly).await
+            let Some(whole) = whole else { return Ok((Vec::new(), Vec::new())) };
+            self.weeks_and_days(scope, whole, are_weeks_of_use, &hourly).await
         };
         // Asked for side by side: a database works on both at the same time.
         let visits = try_join_all(ends.into_iter().map(async |(start, end)| {
             let visits = self.store.visits(&ClickScope { start, end, ..scope.clone() }).await?;
             Ok::<_, StoreError>((start, visits))
         }));
-        let (mut rollups, ends) = try_join(rollups, visits).await?;
-        rollups.sort_by_key(|rollup| rollup.start);
-        for day in rollups.chunk_by(|a, b| a.start == b.start) {
+        let ((weeks, days), ends) = try_join(rollups, visits).await?;
+        for week in &weeks {
+            add_week(all, week, &scope.classes).map_err(damaged)?;
+        }
+        for day in days.chunk_by(|a, b| a.start == b.start) {
             add_day(all, day, hours, &scope.classes).map_err(damaged)?;
         }
         for (start, visits) in ends {
@@ -179,6 +248,34 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         }
         Ok(())
     }
+}
+
+/// Adds what the rollup of a week says. Its days lie in one bucket or two, and one class is asked for.
+fn add_week(all: &mut [Buckets<'_>], week: &RollupCounts, classes: &[ClickClass]) -> Result<(), ColumnError> {
+    let quarters = Quarters::read(&week.quarters)?;
+    let visitors = WeekVisitors::read(&week.day_visitors)?;
+    for buckets in all {
+        for (quarter, _, clicks) in quarters.iter().filter(|(_, class, _)| classes.contains(class)) {
+            if let Some(at) = plus(week.start, i64::from(quarter) * QUARTER_MICROS) {
+                buckets.count(at, signed(clicks));
+            }
+        }
+        for day in visitors.iter().filter(|day| classes.contains(&day.class)) {
+            let Some(start) = plus(week.start, i64::from(day.day) * RollupSpan::Day.micros()) else {
+                continue;
+            };
+            let Some(edge) = buckets.edge_within(start) else {
+                buckets.count_visitors(start, day.whole());
+                continue;
+            };
+            // The hour that an edge cuts belongs to the bucket in which it begins.
+            let into = RollupSpan::Hour.ceil(edge).as_micros() - start.as_micros();
+            let hour = u8::try_from(into / HOUR_MICROS).unwrap_or(u8::MAX);
+            buckets.count_visitors(start, day.before(hour));
+            buckets.count_visitors(edge, day.from(hour));
+        }
+    }
+    Ok(())
 }
 
 /// Adds what the rollups of one day say about `from` to `to`.
@@ -382,29 +479,46 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         }
         let now = (self.clock)();
         let (days, mut rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
-        let mut pieces: Vec<(RollupSpan, Piece)> =
-            days.map(|days| (RollupSpan::Day, days)).into_iter().collect();
+        let mut hours = Vec::new();
         if scope.link_id.is_none() {
             let mut smaller = Vec::new();
             for piece in rest {
-                let (hours, ends) = cut(piece, RollupSpan::Hour, now);
-                pieces.extend(hours.map(|hours| (RollupSpan::Hour, hours)));
+                let (whole, ends) = cut(piece, RollupSpan::Hour, now);
+                hours.extend(whole);
                 smaller.extend(ends);
             }
             rest = smaller;
         }
-        let rollups = try_join_all(pieces.into_iter().map(async |(span, piece)| {
-            let range = range(scope, span, piece);
-            self.store.values(&range, dimension).await
-        }));
+        let days = async {
+            let Some(days) = days else { return Ok(Vec::new()) };
+            let mut rollups = match whole_weeks(days) {
+                Some(weeks) => {
+                    self.store.values(&range(scope, RollupSpan::Week, vec![weeks]), dimension).await?
+                }
+                None => Vec::new(),
+            };
+            rollups.sort_by_key(|week| week.start);
+            let rest = without_weeks(days, rollups.iter().map(|week| week.start));
+            if !rest.is_empty() {
+                rollups.extend(self.store.values(&range(scope, RollupSpan::Day, rest), dimension).await?);
+            }
+            Ok(rollups)
+        };
+        let hours = async {
+            if hours.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.store.values(&range(scope, RollupSpan::Hour, hours), dimension).await
+        };
+        let rollups = try_join(days, hours);
         let raw = try_join_all(rest.into_iter().map(async |(start, end)| {
             let piece = ClickScope { start, end, ..scope.clone() };
             self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await
         }));
-        let (rollups, raw) = try_join(rollups, raw).await?;
+        let ((days, hours), raw) = try_join(rollups, raw).await?;
         let sum = || {
             let mut sums = ValueSums::default();
-            rollups.iter().flatten().try_for_each(|rollup| sums.add_rollup(rollup, &scope.classes))?;
+            days.iter().chain(&hours).try_for_each(|rollup| sums.add_rollup(rollup, &scope.classes))?;
             if let Some(link_id) = scope.link_id.filter(|_| dimension == Dimension::Link) {
                 // A link has no column of links: all its clicks are its own.
                 if let Some(clicks) = sums.values.remove(&b""[..]) {

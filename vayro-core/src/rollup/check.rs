@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::ColumnError;
 use super::gain::gains;
-use super::key::RollupKey;
+use super::key::{RollupKey, RollupSpan};
 use super::quarters::Quarters;
 use super::record::Rollup;
 use super::values::ValueCounts;
 use super::visitors::{DayVisitors, VisitorSketches};
+use super::week::weeks;
+use super::week_visitors::WeekVisitors;
 use crate::click::{ClickClass, ClickRow};
 
 /// Up to this many visitors an hour are counted exactly.
@@ -68,6 +70,17 @@ impl RollupSet {
         self.rollups
     }
 
+    /// Returns the rollups of the weeks that the days of this set lie in, made of these days alone. Questions
+    /// have the same answers from a week as from its days: no value is put together with others, and each
+    /// day's visitors are counted as they are from its sketches.
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`] if a day cannot be read.
+    pub fn weeks(&self) -> Result<Self, ColumnError> {
+        Ok(Self { rollups: weeks(&self.rollups)?, clicks: 0 })
+    }
+
     /// Compares what is stored with this set, which was made of the rows.
     pub fn check(&self, stored: &Self) -> RollupCheck {
         let keys: BTreeSet<&RollupKey> = self.rollups.keys().chain(stored.rollups.keys()).collect();
@@ -78,14 +91,14 @@ impl RollupSet {
             let (counted, stored) =
                 (counted.as_ref().unwrap_or(&nothing), stored.as_ref().unwrap_or(&nothing));
             // What cannot be read agrees with nothing.
-            !agrees(counted, stored).unwrap_or(false)
+            !agrees(key.span, counted, stored).unwrap_or(false)
         });
         let different = different.count() as u64;
         RollupCheck { clicks: self.clicks, rollups: keys.len() as u64, different, is_expired: false }
     }
 }
 
-fn agrees(counted: &Rollup, stored: &Rollup) -> Result<bool, ColumnError> {
+fn agrees(span: RollupSpan, counted: &Rollup, stored: &Rollup) -> Result<bool, ColumnError> {
     if Quarters::read(&counted.quarters)? != Quarters::read(&stored.quarters)? {
         return Ok(false);
     }
@@ -93,6 +106,10 @@ fn agrees(counted: &Rollup, stored: &Rollup) -> Result<bool, ColumnError> {
         if !values_agree(&ValueCounts::read(counted)?, &ValueCounts::read(stored)?) {
             return Ok(false);
         }
+    }
+    if span == RollupSpan::Week {
+        let counted = WeekVisitors::read(&counted.day_visitors)?;
+        return Ok(counted.agrees(&WeekVisitors::read(&stored.day_visitors)?, is_close));
     }
     let counted = VisitorSketches::read(&counted.visitors)?;
     Ok(visitors_agree(&counted, &VisitorSketches::read(&stored.visitors)?)?
@@ -111,6 +128,11 @@ fn values_agree(counted: &ValueCounts<'_>, stored: &ValueCounts<'_>) -> bool {
     })
 }
 
+/// Tells whether two estimates may be of the same visitors.
+fn is_close(a: i64, b: i64) -> bool {
+    a == b || (a.min(b) > EXACT_VISITORS && (a - b).abs() * 100 <= ESTIMATE_PERCENT * a.max(b))
+}
+
 fn visitors_agree(counted: &VisitorSketches<'_>, stored: &VisitorSketches<'_>) -> Result<bool, ColumnError> {
     let estimates = |sketches: &VisitorSketches<'_>| {
         let mut estimates = BTreeMap::new();
@@ -122,9 +144,6 @@ fn visitors_agree(counted: &VisitorSketches<'_>, stored: &VisitorSketches<'_>) -
         Ok::<_, ColumnError>(estimates)
     };
     let (counted, stored) = (estimates(counted)?, estimates(stored)?);
-    let is_close = |a: i64, b: i64| {
-        a == b || (a.min(b) > EXACT_VISITORS && (a - b).abs() * 100 <= ESTIMATE_PERCENT * a.max(b))
-    };
     Ok(counted.len() == stored.len()
         && counted.iter().all(|(key, count)| stored.get(key).is_some_and(|other| is_close(*count, *other))))
 }

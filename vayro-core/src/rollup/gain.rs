@@ -9,7 +9,7 @@ use crate::analytics::Dimension;
 use crate::click::{ClickClass, ClickRow};
 
 /// Quarters in an hour.
-const QUARTERS_PER_HOUR: u8 = 4;
+const QUARTERS_PER_HOUR: u16 = 4;
 
 /// Dimensions of which the value of a click is mostly known.
 const USUAL_VALUES: usize = 10;
@@ -115,9 +115,7 @@ const LINK: u8 = Dimension::Link as u8;
 impl Gain<'_> {
     /// Adds the gain of the `hour`-th hour of this day; [`Gain::sum_up`] comes after the last one.
     fn merge_hour(&mut self, hour: u8, gain: &Self) {
-        for (quarter, class, clicks) in gain.quarters.iter() {
-            self.quarters.add(quarter + hour * QUARTERS_PER_HOUR, class, clicks);
-        }
+        self.quarters.merge_later(&gain.quarters, u16::from(hour) * QUARTERS_PER_HOUR);
         self.visitors.extend(gain.visitors.iter().map(|(_, class, visitor)| (hour, *class, *visitor)));
         self.values.extend_from_slice(&gain.values);
     }
@@ -126,10 +124,11 @@ impl Gain<'_> {
     fn count(&mut self, key: &RollupKey, row: &ClickRow) {
         let into = row.timestamp.as_micros() - key.start.as_micros();
         // A day has 96 quarters.
-        let quarter = u8::try_from(into / QUARTER_MICROS).unwrap_or(u8::MAX);
+        let quarter = u16::try_from(into / QUARTER_MICROS).unwrap_or(u16::MAX);
         self.quarters.add(quarter, row.class, 1);
         if let Some(visitor_id) = row.visitor_id {
-            self.visitors.push((quarter / QUARTERS_PER_HOUR, row.class, visitor_id));
+            let hour = u8::try_from(quarter / QUARTERS_PER_HOUR).unwrap_or(u8::MAX);
+            self.visitors.push((hour, row.class, visitor_id));
         }
     }
 

@@ -31,6 +31,8 @@ pub enum RollupSpan {
     Hour,
     /// A UTC day.
     Day,
+    /// Seven UTC days, put together once they are over. Counted from 1970 on, so it begins on a Thursday.
+    Week,
 }
 
 impl RollupSpan {
@@ -39,12 +41,13 @@ impl RollupSpan {
         match self {
             Self::Hour => 3_600_000_000,
             Self::Day => 86_400_000_000,
+            Self::Week => 7 * Self::Day.micros(),
         }
     }
 
     /// Reads its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Hour, Self::Day].into_iter().find(|span| span.as_str() == name)
+        [Self::Hour, Self::Day, Self::Week].into_iter().find(|span| span.as_str() == name)
     }
 
     /// Returns its name in the database.
@@ -52,6 +55,7 @@ impl RollupSpan {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",
+            Self::Week => "week",
         }
     }
 
@@ -95,6 +99,12 @@ impl RollupKey {
         };
         Self { subject, workspace_id, span, start }
     }
+
+    /// Returns the rollup of the week that this one lies in.
+    #[must_use]
+    pub fn week(&self) -> Self {
+        Self { span: RollupSpan::Week, start: RollupSpan::Week.floor(self.start), ..*self }
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +118,7 @@ mod tests {
         assert_eq!(RollupSpan::Day.floor(at(day + 1)), at(day));
         assert_eq!(RollupSpan::Day.ceil(at(day + 1)), at(2 * day));
         assert_eq!(RollupSpan::Day.ceil(at(day)), at(day));
+        assert_eq!(RollupSpan::Week.ceil(at(day)), at(7 * day));
         assert_eq!(RollupSpan::Hour.floor(at(-1)), at(-RollupSpan::Hour.micros()));
         assert_eq!(RollupSpan::Hour.ceil(at(-1)), at(0));
     }

@@ -10,7 +10,7 @@ pub const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 
 /// Clicks per quarter of an hour and class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quarters(Vec<(u8, ClickClass, u64)>);
+pub struct Quarters(Vec<(u16, ClickClass, u64)>);
 
 impl Quarters {
     /// Reads a column.
@@ -47,7 +47,7 @@ impl Quarters {
     }
 
     /// Counts `clicks` more in a quarter.
-    pub fn add(&mut self, quarter: u8, class: ClickClass, clicks: u64) {
+    pub fn add(&mut self, quarter: u16, class: ClickClass, clicks: u64) {
         let wanted = (quarter, class_number(class));
         match self.0.binary_search_by_key(&wanted, |(quarter, class, _)| (*quarter, class_number(*class))) {
             Ok(place) => self.0[place].2 = self.0[place].2.saturating_add(clicks),
@@ -57,8 +57,13 @@ impl Quarters {
 
     /// Counts everything of `other` too.
     pub fn merge(&mut self, other: &Self) {
+        self.merge_later(other, 0);
+    }
+
+    /// Counts everything of `other`, which begins `offset` quarters later, too.
+    pub(super) fn merge_later(&mut self, other: &Self, offset: u16) {
         for (quarter, class, clicks) in other.iter() {
-            self.add(quarter, class, clicks);
+            self.add(quarter.saturating_add(offset), class, clicks);
         }
     }
 
@@ -68,7 +73,7 @@ impl Quarters {
     }
 
     /// Returns quarter, class and clicks, sorted by quarter.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, ClickClass, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u16, ClickClass, u64)> {
         self.0.iter().copied()
     }
 
@@ -76,7 +81,7 @@ impl Quarters {
     pub fn write(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(self.0.len() * 4);
         for (quarter, class, clicks) in self.iter() {
-            writer.byte(quarter);
+            writer.number(u64::from(quarter));
             writer.class(class);
             writer.number(clicks);
         }
@@ -84,10 +89,11 @@ impl Quarters {
     }
 }
 
-fn for_each(column: &[u8], mut take: impl FnMut(u8, ClickClass, u64)) -> Result<(), ColumnError> {
+fn for_each(column: &[u8], mut take: impl FnMut(u16, ClickClass, u64)) -> Result<(), ColumnError> {
     let mut reader = Reader::new(column)?;
     while !reader.is_empty() {
-        let (quarter, class) = (reader.byte()?, reader.class()?);
+        let quarter = u16::try_from(reader.number()?).map_err(|_| ColumnError::Damaged)?;
+        let class = reader.class()?;
         take(quarter, class, reader.number()?);
     }
     Ok(())
@@ -100,6 +106,7 @@ mod tests {
     #[test]
     fn sums_survive_the_column() {
         let mut quarters = Quarters::default();
+        quarters.add(671, ClickClass::Head, 5);
         quarters.add(95, ClickClass::Counted, 300);
         quarters.add(0, ClickClass::Bot, 1);
         quarters.add(95, ClickClass::Counted, 1);
@@ -109,7 +116,10 @@ mod tests {
         assert_eq!(read, quarters);
         read.merge(&quarters);
         let counts: Vec<_> = read.iter().collect();
-        assert_eq!(counts, [(0, ClickClass::Bot, 2), (95, ClickClass::Counted, 602)]);
+        assert_eq!(
+            counts,
+            [(0, ClickClass::Bot, 2), (95, ClickClass::Counted, 602), (671, ClickClass::Head, 10)]
+        );
         assert_eq!(Quarters::read(&[]), Ok(Quarters::default()));
     }
 }

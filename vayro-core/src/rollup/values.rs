@@ -131,12 +131,17 @@ impl<'a> ValueCounts<'a> {
 
     /// Writes the column, with at most twice [`VALUES_MAX`] values per class.
     pub fn write(&mut self) -> Vec<u8> {
-        let mut len = 0;
         for group in &mut self.0 {
             group.shrink();
-            len += 12 + group.values.iter().map(|(value, _)| value.len() + 4).sum::<usize>();
         }
-        let mut writer = Writer::with_capacity(len);
+        self.write_all()
+    }
+
+    /// Writes the column with all values.
+    pub(super) fn write_all(&self) -> Vec<u8> {
+        let len_of =
+            |group: &Group<'_>| 12 + group.values.iter().map(|(value, _)| value.len() + 4).sum::<usize>();
+        let mut writer = Writer::with_capacity(self.0.iter().map(len_of).sum());
         for class in ClickClass::ALL {
             let group = &self.0[usize::from(class_number(class))];
             if group.is_empty() {

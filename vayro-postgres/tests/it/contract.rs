@@ -28,5 +28,6 @@ suites! {
     sessions => session_store_contract,
     shares => share_store_contract,
     users => user_store_contract,
+    weeks => week_contract,
     workspaces => workspace_store_contract,
 }

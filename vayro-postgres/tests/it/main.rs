@@ -6,3 +6,4 @@ mod faults;
 mod fixture;
 mod retention;
 mod schema;
+mod weeks;

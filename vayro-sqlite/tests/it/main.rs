@@ -8,3 +8,4 @@ mod migrations;
 mod model;
 mod opening;
 mod processes;
+mod weeks;

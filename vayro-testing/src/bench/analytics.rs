@@ -15,7 +15,7 @@ use vayro_core::analytics::{
 };
 use vayro_core::click::ClickClass;
 use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::ports::{AnalyticsStore, ClickStore};
+use vayro_core::ports::{AnalyticsStore, ClickStore, RollupStore};
 use vayro_core::timestamp::Timestamp;
 use vayro_postgres::{PgStores, PostgresConfig};
 use vayro_sqlite::SqliteStores;
@@ -75,6 +75,7 @@ struct Side {
     system: System,
     clicks: Arc<dyn ClickStore>,
     raw: Arc<dyn AnalyticsStore>,
+    rollups: Arc<dyn RollupStore>,
     workspace_id: WorkspaceId,
 }
 
@@ -118,7 +119,7 @@ pub async fn run(rows: u32, sets: &[&str]) {
     report.finish().expect("results can be written");
 }
 
-async fn measure<S: ClickStore + AnalyticsStore + Clone + 'static>(
+async fn measure<S: ClickStore + AnalyticsStore + RollupStore + Clone + 'static>(
     report: &mut Report,
     name: &'static str,
     system: System,
@@ -129,9 +130,17 @@ async fn measure<S: ClickStore + AnalyticsStore + Clone + 'static>(
     assert_eq!(status, 200, "{me}");
     let workspace_id = me["workspaces"][0]["id"].as_str().and_then(|id| id.parse().ok());
     let workspace_id = workspace_id.unwrap_or_else(|| panic!("no workspace: {me}"));
-    let side = Side { name, system, clicks: Arc::new(stores.clone()), raw: Arc::new(stores), workspace_id };
+    let side = Side {
+        name,
+        system,
+        clicks: Arc::new(stores.clone()),
+        raw: Arc::new(stores.clone()),
+        rollups: Arc::new(stores),
+        workspace_id,
+    };
     let links = make_links(&side.system).await;
     fill(&side, links.clone(), rows).await;
+    roll_up_weeks(&side).await;
     ask_all(report, &side, &links, rows).await;
 }
 
@@ -177,6 +186,22 @@ async fn fill(side: &Side, links: Vec<LinkId>, rows: u32) {
 #[expect(clippy::print_stderr, reason = "filling takes minutes and standard output is for the figures")]
 fn progress(text: &str) {
     eprintln!("{text}");
+}
+
+/// Does what the worker's housekeeping does for weeks that are over.
+async fn roll_up_weeks(side: &Side) {
+    let started = Instant::now();
+    let mut rollups = 0;
+    loop {
+        let settled = now().minus(Duration::from_hours(24));
+        let made = side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await;
+        match made.expect("weeks can be put together") {
+            0 => break,
+            made => rollups += made,
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    progress(&format!("{}: {rollups} rollups of weeks in {seconds:.0} s", side.name));
 }
 
 fn questions(links: &[LinkId]) -> Vec<Question> {

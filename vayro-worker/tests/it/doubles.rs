@@ -351,6 +351,8 @@ impl ClickStore for FakeClicks {
 #[derive(Default)]
 pub(crate) struct FakeRollups {
     pub(crate) due: Mutex<Vec<(WorkspaceId, Day)>>,
+    /// Spans of which weeks were to be put together.
+    pub(crate) rolled_up: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
 #[async_trait]
@@ -393,6 +395,11 @@ impl RollupStore for FakeRollups {
         _last: Day,
     ) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {
         unimplemented!("workers recount what is due")
+    }
+
+    async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, _max: u16) -> Result<u64, StoreError> {
+        self.rolled_up.lock().push((from, to));
+        Ok(0)
     }
 
     async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError> {

@@ -39,7 +39,11 @@ async fn old_data_is_removed_after_its_time() {
     let worker = scene.start().await;
     until("days are counted again", || scene.rollups.due.lock().is_empty()).await;
     until("links are gone", || scene.accounts.purgeable.load(Ordering::SeqCst) == 0).await;
+    until("weeks are put together", || !scene.rollups.rolled_up.lock().is_empty()).await;
     worker.stop().await;
+    let (from, to) = scene.rollups.rolled_up.lock()[0];
+    assert_eq!(from, vayro_core::timestamp::Timestamp::EPOCH);
+    assert!(to <= epoch().minus(DAY).plus(Duration::from_secs(60)), "{to}");
     let is_about = |at: vayro_core::timestamp::Timestamp, back: Duration| {
         at.since(epoch().minus(back)) < Duration::from_secs(60) && at >= epoch().minus(back)
     };

@@ -14,7 +14,7 @@ const COUPONS_LOOKED_AT: usize = 2048;
 /// The visitors of one UTC day, or of a part of it.
 ///
 /// The library works out its estimate anew after each sketch that it adds; a year has thousands of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DayVisitors {
     /// A large sketch that came first, as stored; often nothing else comes, and its own estimate is the best.
     first: Option<Vec<u8>>,
