@@ -18,9 +18,9 @@ use crate::open::{WAL_BYTES_KEPT, pragmas};
 /// Pages in the write-ahead log from which on a commit folds it into the file. Batches write the same pages
 /// again and again; the file needs their last state only.
 const CHECKPOINT_PAGES: u32 = WAL_BYTES_KEPT / 4096;
-/// Page cache in KiB. A full batch changes some 40 MiB of pages; what the
+/// Page cache in KiB. A full batch changes some 80 MiB of pages; what the
 /// cache cannot hold is written before the commit and read again.
-const CACHE_KIB: u32 = 64 * 1024;
+const CACHE_KIB: u32 = 128 * 1024;
 
 /// A connection that is opened when it is first needed, and again after a failure.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::schema::APPLICATION_ID;
 /// Pause between tries to switch a file to its write-ahead log while somebody holds it.
 const WAL_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// The write-ahead log is cut back to this after a checkpoint; a long analysis makes it grow beyond.
-pub(crate) const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+pub(crate) const WAL_BYTES_KEPT: u32 = 128 * 1024 * 1024;
 /// Page cache of each connection but the one that stores clicks, in KiB.
 const CACHE_KIB: u32 = 16 * 1024;
 /// Bytes of the file that readers map into memory instead of copying page by page: more than any file has, as

@@ -12,7 +12,7 @@ use vayro_core::retention::Retention;
 use crate::enrich::{AddressPolicy, EXCLUDED_ADDRESSES_MAX, EnrichConfig, Network};
 
 /// Most clicks in one batch; the memory is made for no more.
-const BATCH_MAX: usize = 50_000;
+const BATCH_MAX: usize = 100_000;
 /// Most batches in memory.
 const IN_FLIGHT_MAX: usize = 256;
 /// Longest window of repeats; marks are kept in memory for so long.
@@ -121,7 +121,7 @@ impl WorkerSettings {
             }
         };
         let is_long = |span: Span| span.get() >= Duration::from_millis(100);
-        check("worker.batch_max", worker.batch_max.get() <= BATCH_MAX, "must be at most 50000");
+        check("worker.batch_max", worker.batch_max.get() <= BATCH_MAX, "must be at most 100000");
         check(
             "worker.batches_in_flight",
             (2..=IN_FLIGHT_MAX).contains(&worker.batches_in_flight),
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         let settings = WorkerSettings::default();
-        assert_eq!(settings.batch_max.get(), 20_000);
+        assert_eq!(settings.batch_max.get(), 50_000);
         assert!(settings.enrich_threads >= 1);
         assert_eq!(settings.enrich.geoip_file, None);
         assert_eq!(settings.enrich.bot_rules, None);

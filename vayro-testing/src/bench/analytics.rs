@@ -32,7 +32,7 @@ const LINKS: u32 = 5_000;
 /// Days that the clicks are spread over, up to now.
 const DAYS: u64 = 365;
 /// Rows stored by one transaction.
-const BATCH: u32 = 20_000;
+const BATCH: u32 = 100_000;
 /// Questions asked.
 const QUESTIONS: usize = 200;
 /// Every so many questions one is also answered from the rows, which takes seconds.

@@ -23,7 +23,7 @@ const ROUND_MAX: u32 = 1_000_000;
 /// Measured rounds of each side; the medians count.
 const ROUNDS: usize = 3;
 /// Rows of one transaction of the raw side; the worker's batch size.
-const BATCH: u32 = 20_000;
+const BATCH: u32 = 50_000;
 /// Core of the worker.
 const WORKER_CORE: &str = "0";
 /// The worker's own count of rows; asking the table would be a load of its own.

@@ -151,6 +151,7 @@ async fn raw(how: Raw, from: &Path, to: &Path, clicks: u32) -> f64 {
     let stores = SqliteStores::open(to).await.expect("a file can be made");
     stores.migrate().await.expect("the migrations apply");
     stores.close().await;
+    insert_links(to).await;
     let (from, to) = (from.to_owned(), to.to_owned());
     let rows = clicks.min(ROUND_MAX);
     tokio::task::spawn_blocking(move || fill(how, &from, &to, rows).expect("rows can be stored"))
@@ -160,10 +161,10 @@ async fn raw(how: Raw, from: &Path, to: &Path, clicks: u32) -> f64 {
 
 fn fill(how: Raw, from: &Path, to: &Path, rows: u32) -> rusqlite::Result<f64> {
     let mut connection = Connection::open(to)?;
-    // As the product has it, but for the check of links, which are not in this file.
+    // As the product has it.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;
-         PRAGMA wal_autocheckpoint = 16384; PRAGMA foreign_keys = OFF;",
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -131072;
+         PRAGMA wal_autocheckpoint = 32768; PRAGMA foreign_keys = ON;",
     )?;
     connection.execute("ATTACH ? AS source", [from.to_str()])?;
     let mut taken = Duration::ZERO;
