@@ -31,8 +31,9 @@ const DEAD_FOLDER: &str = "dead";
 pub struct EmbeddedClicks {
     spool: Spool,
     state: Arc<Mutex<State>>,
-    /// Told when entries were settled: a consumer that held as many as it may can go on.
-    settled: Arc<Notify>,
+    /// Told when entries were settled, so that a consumer that held as many as it may can go on, and when it is
+    /// to be handed some again.
+    available: Arc<Notify>,
     name: Arc<str>,
 }
 
@@ -72,7 +73,7 @@ impl EmbeddedClicks {
         Ok(Self {
             spool,
             state: Arc::new(Mutex::new(opened?)),
-            settled: Arc::new(Notify::new()),
+            available: Arc::new(Notify::new()),
             name: name.into(),
         })
     }

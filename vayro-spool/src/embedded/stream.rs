@@ -50,8 +50,8 @@ impl ClickStream for SpoolClickStream {
         let mut end = self.0.spool.end();
         loop {
             end.borrow_and_update();
-            let mut settled = pin!(self.0.settled.notified());
-            settled.as_mut().enable();
+            let mut available = pin!(self.0.available.notified());
+            available.as_mut().enable();
             let take = move |log: &mut _, state: &mut super::State| {
                 state.consumer.next_batch(log, max.get(), Instant::now())
             };
@@ -63,7 +63,7 @@ impl ClickStream for SpoolClickStream {
                 changed = end.changed() => {
                     changed.map_err(|_| StreamError(SpoolError::Closed.into()))?;
                 }
-                () = settled => {}
+                () = available => {}
                 () = tokio::time::sleep_until(deadline) => return Ok(batch),
             }
         }
@@ -80,7 +80,7 @@ impl ClickStream for SpoolClickStream {
     async fn ack(&self, ids: &[DeliveryId]) -> Result<(), StreamError> {
         let ids = ids.to_vec();
         let done = flat(self.0.run(move |log, state| state.consumer.ack(log, &ids)).await);
-        self.0.settled.notify_waiters();
+        self.0.available.notify_waiters();
         done
     }
 
@@ -99,7 +99,7 @@ impl ClickStream for SpoolClickStream {
             Ok(())
         };
         let done = flat(self.0.run(work).await);
-        self.0.settled.notify_waiters();
+        self.0.available.notify_waiters();
         done
     }
 
@@ -158,6 +158,7 @@ impl ClickStream for SpoolClickStream {
             };
             let (reached, count) = flat(self.0.run(step).await)?;
             if let Some(count) = count {
+                self.0.available.notify_waiters();
                 return Ok(BoundedCount { count, is_capped: false });
             }
             position = Some(reached);

@@ -287,3 +287,23 @@ async fn a_consumer_that_holds_all_it_may_goes_on_as_soon_as_something_is_settle
     let batch = tokio::time::timeout(PATIENCE, waiting).await.expect("it is woken").expect("it ends");
     assert_eq!(batch.expect("a batch").len(), 10);
 }
+
+#[tokio::test]
+async fn a_waiting_consumer_is_handed_what_is_replayed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clicks = EmbeddedClicks::open(options(dir.path()), "one").await.expect("opens");
+    let stream = clicks.stream();
+    clicks.sink().append(&[click(1), click(2)]).await.expect("taken");
+    let batch = stream.next_batch(size(10), PATIENCE).await.expect("a batch");
+    let ids: Vec<_> = batch.into_iter().map(|delivery| delivery.id).collect();
+    stream.ack(&ids).await.expect("settled");
+    let waiting = {
+        let stream = clicks.stream();
+        // Far longer than the test's own patience.
+        tokio::spawn(async move { stream.next_batch(size(10), 10 * PATIENCE).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(stream.replay(Timestamp::EPOCH).await.expect("rewound").count, 2);
+    let batch = tokio::time::timeout(PATIENCE, waiting).await.expect("it is woken").expect("it ends");
+    assert_eq!(batch.expect("a batch").len(), 2);
+}
