@@ -1,7 +1,5 @@
 //! Writing clicks and the counters made of them.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use rusqlite::Transaction;
 use uuid::Uuid;
@@ -121,22 +119,19 @@ fn insert<'a>(tx: &Transaction<'_>, rows: &'a [ClickRow]) -> Result<Vec<&'a Clic
     Ok(stored)
 }
 
-/// Returns what each link gained, sorted by link: clicks, and the microseconds of the newest.
-fn totals_of(rows: &[&ClickRow]) -> BTreeMap<LinkId, (i64, i64)> {
-    let mut totals: BTreeMap<LinkId, (i64, i64)> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.class == ClickClass::Counted) {
-        let timestamp = row.timestamp.as_micros();
-        let (clicks, last) = totals.entry(row.link_id).or_insert((0, timestamp));
-        *clicks += 1;
-        *last = timestamp.max(*last);
-    }
-    totals
+/// Returns the links and times of counted clicks, sorted.
+fn counted(rows: &[&ClickRow]) -> Vec<(LinkId, i64)> {
+    let rows = rows.iter().filter(|row| row.class == ClickClass::Counted);
+    let mut clicks: Vec<(LinkId, i64)> = rows.map(|row| (row.link_id, row.timestamp.as_micros())).collect();
+    clicks.sort_unstable();
+    clicks
 }
 
 fn raise_totals(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), rusqlite::Error> {
     let mut raise = tx.prepare(RAISE_TOTALS)?;
-    for (link_id, (clicks, last)) in totals_of(rows) {
-        raise.execute((&link_id.as_bytes()[..], clicks, last))?;
+    for clicks in counted(rows).chunk_by(|(a, _), (b, _)| a == b) {
+        let (link_id, last) = clicks[clicks.len() - 1];
+        raise.execute((&link_id.as_bytes()[..], i64::try_from(clicks.len()).unwrap_or(i64::MAX), last))?;
     }
     Ok(())
 }

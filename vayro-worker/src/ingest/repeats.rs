@@ -14,8 +14,14 @@ impl Pipeline {
         if window.is_zero() {
             return Ok(());
         }
-        let (places, visits): (Vec<usize>, Vec<VisitClaim>) =
-            rows.iter().enumerate().filter_map(|(place, row)| Some((place, claim(row)?))).unzip();
+        let mut places = Vec::with_capacity(rows.len());
+        let mut visits = Vec::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            if let Some(visit) = claim(row) {
+                places.push(place);
+                visits.push(visit);
+            }
+        }
         if visits.is_empty() {
             return Ok(());
         }
