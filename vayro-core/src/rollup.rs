@@ -17,6 +17,7 @@
 //! layout version.
 
 mod answer;
+mod buckets;
 mod check;
 mod column;
 mod gain;
@@ -37,4 +38,5 @@ pub use quarters::{QUARTER_MICROS, Quarters};
 pub use record::Rollup;
 pub use values::{VALUES_MAX, ValueCounts};
 pub use visitors::{DayVisitors, Sketch, VisitorSketches};
+pub use week::WorkspaceWeek;
 pub use week_visitors::WeekVisitors;

@@ -169,9 +169,7 @@ pub(crate) async fn recount(
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
     let mut check = counted.check(&stored(&mut tx, workspace_id, day).await?);
-    let of_week = weeks::check(&mut tx, workspace_id, day).await?;
-    check.rollups += of_week.rollups;
-    check.different += of_week.different;
+    check.add(weeks::check(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;
     }

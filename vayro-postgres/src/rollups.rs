@@ -222,7 +222,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     }
     let days = gains.iter().map(|(key, _)| (key.workspace_id, Day::of(key.start))).collect();
     stand_beside_writers(connection, &days).await?;
-    weeks::remove_outdated(connection, gains.iter().map(|(key, _)| key)).await?;
+    weeks::remove_outdated(connection, &gains).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
     let mut sums = Columns::default();

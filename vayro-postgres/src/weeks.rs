@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
-use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
+use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
@@ -16,9 +16,6 @@ use crate::rollups::{self, byte_columns, damaged};
 
 /// Links whose week is put together in one transaction.
 const LINKS_PER_STEP: usize = 200;
-
-/// Days in a week.
-const DAYS: i64 = RollupSpan::Week.micros() / RollupSpan::Day.micros();
 
 /// Weeks of workspaces that have days and no rollup, the latest first. The workspace's own is made last, so it
 /// tells whether all are there.
@@ -56,55 +53,37 @@ const OF_SUBJECTS: &str = concat!(
       WHERE subject_id = ANY($1) AND span = $5 AND start >= $2 AND start < $3 AND workspace_id = $4"
 );
 
-/// The week of a workspace.
-#[derive(Clone, Copy)]
-struct Week {
-    workspace_id: WorkspaceId,
-    start: Timestamp,
-}
+/// What this database knows of a week.
+struct Week(WorkspaceWeek);
 
 impl Week {
-    fn of(workspace_id: WorkspaceId, day: Day) -> Self {
-        Self { workspace_id, start: RollupSpan::Week.floor(day.start()) }
-    }
-
-    fn end(self) -> Timestamp {
-        Timestamp::from_micros(self.start.as_micros() + RollupSpan::Week.micros()).unwrap_or(self.start)
-    }
-
-    fn days(self) -> BTreeSet<(WorkspaceId, Day)> {
-        let start =
-            |day: i64| Timestamp::from_micros(self.start.as_micros() + day * RollupSpan::Day.micros());
-        (0..DAYS).filter_map(start).map(|start| (self.workspace_id, Day::of(start))).collect()
-    }
-
     /// Returns the links whose rollup is missing.
-    async fn missing(self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
+    async fn missing(&self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
         sqlx::query_scalar(MISSING)
-            .bind(self.workspace_id.as_uuid())
-            .bind(Instant(self.start))
-            .bind(Instant(self.end()))
+            .bind(self.0.workspace_id.as_uuid())
+            .bind(Instant(self.0.start))
+            .bind(Instant(self.0.end()))
             .fetch_all(connection)
             .await
     }
 
     /// Makes what is missing for the named subjects, with no writer in between; those of a workspace only when
     /// nothing else is missing. Returns how many rollups were made.
-    async fn make(self, connection: &mut PgConnection, subjects: &[Uuid]) -> Result<u64, Failure> {
+    async fn make(&self, connection: &mut PgConnection, subjects: &[Uuid]) -> Result<u64, Failure> {
         let mut tx = connection.begin().await?;
         sqlx::query("SELECT set_config('statement_timeout', '0', true)").execute(&mut *tx).await?;
-        rollups::shut_out_writers(&mut tx, &self.days()).await?;
-        if subjects.contains(&self.workspace_id.as_uuid()) && !self.missing(&mut tx).await?.is_empty() {
+        rollups::shut_out_writers(&mut tx, &self.0.days()).await?;
+        if subjects.contains(&self.0.workspace_id.as_uuid()) && !self.missing(&mut tx).await?.is_empty() {
             return Ok(0);
         }
         let days = sqlx::query(DAYS_OF_MISSING)
             .bind(subjects)
-            .bind(Instant(self.start))
-            .bind(Instant(self.end()))
-            .bind(self.workspace_id.as_uuid())
+            .bind(Instant(self.0.start))
+            .bind(Instant(self.0.end()))
+            .bind(self.0.workspace_id.as_uuid())
             .fetch_all(&mut *tx)
             .await?;
-        let weeks = set_of(&days, self.workspace_id)?.weeks().map_err(damaged)?.into_rollups();
+        let weeks = set_of(&days, self.0.workspace_id)?.weeks().map_err(damaged)?.into_rollups();
         let made = weeks.len() as u64;
         rollups::insert_all(&mut tx, weeks).await?;
         tx.commit().await?;
@@ -113,20 +92,20 @@ impl Week {
 
     /// Reads rollups of one length.
     async fn read(
-        self,
+        &self,
         connection: &mut PgConnection,
         subjects: &[Uuid],
         span: RollupSpan,
     ) -> Result<RollupSet, sqlx::Error> {
         let rows = sqlx::query(OF_SUBJECTS)
             .bind(subjects)
-            .bind(Instant(self.start))
-            .bind(Instant(self.end()))
-            .bind(self.workspace_id.as_uuid())
+            .bind(Instant(self.0.start))
+            .bind(Instant(self.0.end()))
+            .bind(self.0.workspace_id.as_uuid())
             .bind(span.as_str())
             .fetch_all(connection)
             .await?;
-        set_of(&rows, self.workspace_id)
+        set_of(&rows, self.0.workspace_id)
     }
 }
 
@@ -144,7 +123,7 @@ pub(crate) async fn roll_up(
         .await?;
     let mut made = 0;
     for (workspace, start) in due {
-        let week = Week { workspace_id: WorkspaceId::from_uuid(workspace), start: start.0 };
+        let week = Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: start.0 });
         for links in week.missing(connection).await?.chunks(LINKS_PER_STEP) {
             made += week.make(connection, links).await?;
         }
@@ -157,13 +136,12 @@ pub(crate) async fn roll_up(
 /// have none, which one look into an index tells.
 pub(crate) async fn remove_outdated(
     connection: &mut PgConnection,
-    gaining: impl Iterator<Item = &RollupKey>,
+    gains: &[(RollupKey, Gain<'_>)],
 ) -> Result<(), sqlx::Error> {
-    let outdated: BTreeSet<RollupKey> = gaining.map(RollupKey::week).collect();
-    let weeks: BTreeSet<(Uuid, Timestamp)> =
-        outdated.iter().map(|key| (key.workspace_id.as_uuid(), key.start)).collect();
-    let (workspaces, starts): (Vec<Uuid>, Vec<Instant>) =
-        weeks.into_iter().map(|(workspace, start)| (workspace, Instant(start))).unzip();
+    let (workspaces, starts): (Vec<Uuid>, Vec<Instant>) = WorkspaceWeek::gaining(gains)
+        .into_iter()
+        .map(|week| (week.workspace_id.as_uuid(), Instant(week.start)))
+        .unzip();
     let are_there: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::timestamptz[]) AS week (workspace_id, start),
              LATERAL (SELECT 1 FROM click_rollups r
@@ -177,6 +155,7 @@ pub(crate) async fn remove_outdated(
     if !are_there {
         return Ok(());
     }
+    let outdated: BTreeSet<RollupKey> = gains.iter().map(|(key, _)| key.week()).collect();
     let (subjects, starts): (Vec<Uuid>, Vec<Instant>) =
         outdated.iter().map(|key| (key.subject.as_uuid(), Instant(key.start))).unzip();
     sqlx::query(
@@ -198,7 +177,7 @@ pub(crate) async fn remove(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM click_rollups WHERE workspace_id = $1 AND span = 'week' AND start = $2")
         .bind(workspace_id.as_uuid())
-        .bind(Instant(Week::of(workspace_id, day).start))
+        .bind(Instant(WorkspaceWeek::of(workspace_id, day).start))
         .execute(connection)
         .await
         .map(drop)
@@ -210,14 +189,14 @@ pub(crate) async fn check(
     workspace_id: WorkspaceId,
     day: Day,
 ) -> Result<RollupCheck, sqlx::Error> {
-    let week = Week::of(workspace_id, day);
+    let week = Week(WorkspaceWeek::of(workspace_id, day));
     let is_last: bool = sqlx::query_scalar(
         "SELECT NOT EXISTS (SELECT 1 FROM click_rollups
                             WHERE subject_id = $1 AND span = 'day' AND start >= $2 AND start < $3)",
     )
     .bind(workspace_id.as_uuid())
     .bind(Instant(day.end()))
-    .bind(Instant(week.end()))
+    .bind(Instant(week.0.end()))
     .fetch_one(&mut *connection)
     .await?;
     let mut sum = RollupCheck::default();
@@ -228,15 +207,13 @@ pub(crate) async fn check(
         "SELECT subject_id FROM click_rollups WHERE workspace_id = $1 AND span = 'week' AND start = $2",
     )
     .bind(workspace_id.as_uuid())
-    .bind(Instant(week.start))
+    .bind(Instant(week.0.start))
     .fetch_all(&mut *connection)
     .await?;
     for subjects in subjects.chunks(LINKS_PER_STEP) {
         let days = week.read(connection, subjects, RollupSpan::Day).await?;
         let stored = week.read(connection, subjects, RollupSpan::Week).await?;
-        let check = days.weeks().map_err(damaged)?.check(&stored);
-        sum.rollups += check.rollups;
-        sum.different += check.different;
+        sum.add(days.weeks().map_err(damaged)?.check(&stored));
     }
     Ok(sum)
 }

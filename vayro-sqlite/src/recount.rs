@@ -173,9 +173,7 @@ pub(crate) async fn recount(
     }
     let counted = count(&mut tx, workspace_id, day).await?;
     let mut check = counted.check(&stored(&mut tx, workspace_id, day).await?);
-    let of_week = weeks::check(&mut tx, workspace_id, day).await?;
-    check.rollups += of_week.rollups;
-    check.different += of_week.different;
+    check.add(weeks::check(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;
     }

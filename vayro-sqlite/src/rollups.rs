@@ -73,7 +73,7 @@ const UPDATE: &str = concat!(
 /// Adds what new rows gain each link and workspace; the transaction holds the file's only write lock.
 pub(crate) fn add(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), WriteFailed> {
     let gains = gains(rows.iter().copied());
-    weeks::remove_outdated(tx, gains.iter().map(|(key, _)| key))?;
+    weeks::remove_outdated(tx, &gains)?;
     let mut find = tx.prepare(FIND)?;
     let mut insert = tx.prepare(INSERT)?;
     let mut update = tx.prepare(UPDATE)?;

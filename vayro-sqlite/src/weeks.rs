@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::Transaction;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
-use vayro_core::rollup::{RollupCheck, RollupKey, RollupSet, RollupSpan};
+use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
@@ -43,37 +43,25 @@ const OF_SUBJECT: &str = concat!(
       WHERE subject_id = ?1 AND span = ?2 AND start >= ?3 AND start < ?4 AND +workspace_id = ?5"
 );
 
-/// The week of a workspace.
-#[derive(Clone, Copy)]
-struct Week {
-    workspace_id: WorkspaceId,
-    start: Timestamp,
-}
+/// What this database knows of a week.
+struct Week(WorkspaceWeek);
 
 impl Week {
-    fn of(workspace_id: WorkspaceId, day: Day) -> Self {
-        Self { workspace_id, start: RollupSpan::Week.floor(day.start()) }
-    }
-
-    fn end(self) -> Timestamp {
-        Timestamp::from_micros(self.start.as_micros() + RollupSpan::Week.micros()).unwrap_or(self.start)
-    }
-
     /// Returns the links whose rollup is missing.
-    async fn missing(self, connection: &mut SqliteConnection) -> Result<Vec<Uuid>, sqlx::Error> {
+    async fn missing(&self, connection: &mut SqliteConnection) -> Result<Vec<Uuid>, sqlx::Error> {
         sqlx::query_scalar(MISSING)
-            .bind(self.workspace_id.as_uuid())
-            .bind(self.start.as_micros())
-            .bind(self.end().as_micros())
+            .bind(self.0.workspace_id.as_uuid())
+            .bind(self.0.start.as_micros())
+            .bind(self.0.end().as_micros())
             .fetch_all(connection)
             .await
     }
 
     /// Makes the rollups of the named subjects, with no writer in between; those of a workspace only when
     /// nothing is missing. Returns how many were made.
-    async fn make(self, stores: &SqliteStores, subjects: &[Uuid]) -> Result<u64, sqlx::Error> {
+    async fn make(&self, stores: &SqliteStores, subjects: &[Uuid]) -> Result<u64, sqlx::Error> {
         let mut tx = stores.writer.begin_with("BEGIN IMMEDIATE").await?;
-        if subjects.contains(&self.workspace_id.as_uuid()) && !self.missing(&mut tx).await?.is_empty() {
+        if subjects.contains(&self.0.workspace_id.as_uuid()) && !self.missing(&mut tx).await?.is_empty() {
             return Ok(0);
         }
         let days = self.read(&mut tx, subjects, RollupSpan::Day).await?;
@@ -85,7 +73,7 @@ impl Week {
 
     /// Reads rollups of one length.
     async fn read(
-        self,
+        &self,
         connection: &mut SqliteConnection,
         subjects: &[Uuid],
         span: RollupSpan,
@@ -95,12 +83,12 @@ impl Week {
             let rows = sqlx::query(OF_SUBJECT)
                 .bind(subject)
                 .bind(span.as_str())
-                .bind(self.start.as_micros())
-                .bind(self.end().as_micros())
-                .bind(self.workspace_id.as_uuid())
+                .bind(self.0.start.as_micros())
+                .bind(self.0.end().as_micros())
+                .bind(self.0.workspace_id.as_uuid())
                 .fetch_all(&mut *connection)
                 .await?;
-            add_rows(&mut set, &rows, self.workspace_id)?;
+            add_rows(&mut set, &rows, self.0.workspace_id)?;
         }
         Ok(set)
     }
@@ -120,7 +108,8 @@ pub(crate) async fn roll_up(
         .await?;
     let mut made = 0;
     for (workspace, start) in due {
-        let week = Week { workspace_id: WorkspaceId::from_uuid(workspace), start: instant(start)? };
+        let week =
+            Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: instant(start)? });
         let missing = week.missing(&mut *stores.readers.acquire().await?).await?;
         for links in missing.chunks(LINKS_PER_STEP) {
             made += week.make(stores, links).await?;
@@ -132,28 +121,23 @@ pub(crate) async fn roll_up(
 
 /// Removes the rollups of weeks that gain something late. Weeks that are not over have none, which one look
 /// into an index tells.
-pub(crate) fn remove_outdated<'a>(
+pub(crate) fn remove_outdated(
     tx: &Transaction<'_>,
-    gaining: impl Iterator<Item = &'a RollupKey>,
+    gains: &[(RollupKey, Gain<'_>)],
 ) -> Result<(), rusqlite::Error> {
     let mut find = tx.prepare(
         "SELECT 1 FROM click_rollups WHERE workspace_id = ?1 AND span = 'week' AND start = ?2 LIMIT 1",
     )?;
-    let outdated: BTreeSet<RollupKey> = gaining.map(RollupKey::week).collect();
-    let weeks: BTreeSet<(WorkspaceId, Timestamp)> =
-        outdated.iter().map(|key| (key.workspace_id, key.start)).collect();
     let mut are_there = false;
-    for (workspace_id, start) in weeks {
-        let found = find
-            .query_row((&workspace_id.as_bytes()[..], start.as_micros()), |row| row.get::<_, i64>(0))
-            .optional()?;
-        are_there |= found.is_some();
+    for week in WorkspaceWeek::gaining(gains) {
+        are_there |= find.exists((&week.workspace_id.as_bytes()[..], week.start.as_micros()))?;
     }
     if !are_there {
         return Ok(());
     }
     let mut remove =
         tx.prepare("DELETE FROM click_rollups WHERE subject_id = ?1 AND span = 'week' AND start = ?2")?;
+    let outdated: BTreeSet<RollupKey> = gains.iter().map(|(key, _)| key.week()).collect();
     for key in outdated {
         remove.execute((&key.subject.as_uuid().as_bytes()[..], key.start.as_micros()))?;
     }
@@ -168,7 +152,7 @@ pub(crate) async fn remove(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM click_rollups WHERE workspace_id = ?1 AND span = 'week' AND start = ?2")
         .bind(workspace_id.as_uuid())
-        .bind(Week::of(workspace_id, day).start.as_micros())
+        .bind(WorkspaceWeek::of(workspace_id, day).start.as_micros())
         .execute(connection)
         .await
         .map(drop)
@@ -180,14 +164,14 @@ pub(crate) async fn check(
     workspace_id: WorkspaceId,
     day: Day,
 ) -> Result<RollupCheck, sqlx::Error> {
-    let week = Week::of(workspace_id, day);
+    let week = Week(WorkspaceWeek::of(workspace_id, day));
     let is_last: bool = sqlx::query_scalar(
         "SELECT NOT EXISTS (SELECT 1 FROM click_rollups
                             WHERE subject_id = ?1 AND span = 'day' AND start >= ?2 AND start < ?3)",
     )
     .bind(workspace_id.as_uuid())
     .bind(day.end().as_micros())
-    .bind(week.end().as_micros())
+    .bind(week.0.end().as_micros())
     .fetch_one(&mut *connection)
     .await?;
     let mut sum = RollupCheck::default();
@@ -198,15 +182,13 @@ pub(crate) async fn check(
         "SELECT subject_id FROM click_rollups WHERE workspace_id = ?1 AND span = 'week' AND start = ?2",
     )
     .bind(workspace_id.as_uuid())
-    .bind(week.start.as_micros())
+    .bind(week.0.start.as_micros())
     .fetch_all(&mut *connection)
     .await?;
     for subjects in subjects.chunks(LINKS_PER_STEP) {
         let days = week.read(connection, subjects, RollupSpan::Day).await?;
         let stored = week.read(connection, subjects, RollupSpan::Week).await?;
-        let check = days.weeks().map_err(damaged)?.check(&stored);
-        sum.rollups += check.rollups;
-        sum.different += check.different;
+        sum.add(days.weeks().map_err(damaged)?.check(&stored));
     }
     Ok(sum)
 }

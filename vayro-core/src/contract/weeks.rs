@@ -255,3 +255,27 @@ pub async fn weeks_go_by_age_with_their_days(stores: &Stores) {
     let totals = stores.rolled_up.totals(&question).await.expect("the database answers");
     assert_eq!(totals.clicks, 1);
 }
+
+/// A week that says something else than its days, that has no days, or that cannot be read, is found on the
+/// last day of it that has clicks, and a repair removes it. `damage` runs a statement in SQL; it is not one of the
+/// rules that every adapter gets from the macro, since no port can damage anything.
+pub async fn a_week_that_is_wrong_is_found(stores: &Stores, mut damage: impl AsyncFnMut(&'static str)) {
+    let (owner, link) = cast(stores).await;
+    let from_germany = |seconds| ClickRow { country_code: "DE".to_owned(), ..click(&link, at(seconds)) };
+    write(stores, &[from_germany(-DAY), from_germany(0)]).await;
+    for statement in [
+        "UPDATE click_rollups SET quarters = day.quarters FROM click_rollups AS day
+         WHERE click_rollups.span = 'week' AND day.span = 'day' AND day.subject_id = click_rollups.subject_id",
+        "UPDATE click_rollups SET country = language WHERE span = 'week'",
+        "UPDATE click_rollups SET day_visitors = country WHERE span = 'week'",
+        "UPDATE click_rollups SET day_visitors = country, quarters = country WHERE span = 'week'",
+    ] {
+        assert_eq!(roll_up(stores).await, 2);
+        let check = async |seconds| recount(stores, &owner, at(seconds), false).await.different;
+        assert_eq!((check(-DAY).await, check(0).await), (0, 0));
+        damage(statement).await;
+        assert_eq!((check(-DAY).await, check(0).await), (0, 2), "{statement}");
+        recount(stores, &owner, at(-DAY), true).await;
+        assert_eq!(check(0).await, 0);
+    }
+}

@@ -130,8 +130,9 @@ pub trait RollupStore: Send + Sync {
     async fn due(&self, max: u16) -> Result<Vec<(WorkspaceId, Day)>, StoreError>;
 
     /// Puts the days of weeks that begin at `from` or later and ended by `to` together, see
-    /// [`RollupSet::weeks`](crate::rollup::RollupSet::weeks), of at most `max` weeks of workspaces. Returns how many weekly rollups were made; what is missing for a click that
-    /// came late is made too. [`ClickStore::write`](super::ClickStore::write) removes those it makes outdated.
+    /// [`RollupSet::weeks`](crate::rollup::RollupSet::weeks), of at most `max` weeks of workspaces. Returns how
+    /// many weekly rollups were made; what is missing for a click that came late is made too.
+    /// [`ClickStore::write`](super::ClickStore::write) removes those it makes outdated.
     async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError>;
 
     /// Returns the visits of `scope`, which has no filters, counted from raw clicks. For spans of an hour or

@@ -1,19 +1,18 @@
 //! Answers questions from rollups, and from raw clicks only where rollups are too coarse.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::{try_join, try_join_all};
 use uuid::Uuid;
 
+use super::buckets::{Buckets, add_day, add_week, plus, signed};
 use super::column::{ColumnError, class_number};
 use super::key::{RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::values::ValueCounts;
-use super::visitors::{DayVisitors, VisitorSketches};
-use super::week_visitors::WeekVisitors;
 use crate::analytics::{Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension};
 use crate::click::ClickClass;
 use crate::ports::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, StoreError};
@@ -24,9 +23,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Most values taken from the raw clicks at an end of a question; more than a rollup keeps.
 const RAW_VALUES_MAX: u16 = 4000;
-
-/// An hour in microseconds.
-const HOUR_MICROS: i64 = RollupSpan::Hour.micros();
 
 /// Answers questions about clicks, the unfiltered ones from rollups.
 ///
@@ -90,84 +86,6 @@ fn without_weeks((from, to): Piece, starts: impl IntoIterator<Item = Timestamp>)
     rest
 }
 
-/// Clicks and visitors per bucket while they are put together.
-struct Buckets<'a> {
-    edges: &'a [Timestamp],
-    counts: Vec<ClickCount>,
-    /// Those who are not in `counts` yet, by bucket and UTC day.
-    visitors: BTreeMap<(usize, Timestamp), DayVisitors>,
-}
-
-impl<'a> Buckets<'a> {
-    fn new(edges: &'a [Timestamp]) -> Self {
-        let counts = vec![ClickCount::default(); edges.len().saturating_sub(1)];
-        Self { edges, counts, visitors: BTreeMap::new() }
-    }
-
-    fn index(&self, at: Timestamp) -> Option<usize> {
-        let index = self.edges.partition_point(|edge| *edge <= at).checked_sub(1)?;
-        (index < self.counts.len()).then_some(index)
-    }
-
-    /// Adds to a bucket.
-    fn add(&mut self, index: usize, more: ClickCount) {
-        if let Some(count) = self.counts.get_mut(index) {
-            count.clicks = count.clicks.saturating_add(more.clicks);
-            count.visitors = count.visitors.saturating_add(more.visitors);
-        }
-    }
-
-    fn count(&mut self, at: Timestamp, clicks: i64) {
-        if let Some(index) = self.index(at) {
-            self.add(index, ClickCount { clicks, visitors: 0 });
-        }
-    }
-
-    fn count_visitors(&mut self, at: Timestamp, visitors: i64) {
-        if let Some(index) = self.index(at) {
-            self.add(index, ClickCount { clicks: 0, visitors });
-        }
-    }
-
-    fn day(&mut self, at: Timestamp) -> Option<&mut DayVisitors> {
-        let index = self.index(at)?;
-        Some(self.visitors.entry((index, RollupSpan::Day.floor(at))).or_default())
-    }
-
-    /// Returns the first edge within the UTC day that begins at `day`.
-    fn edge_within(&self, day: Timestamp) -> Option<Timestamp> {
-        let edge = *self.edges.get(self.edges.partition_point(|edge| *edge <= day))?;
-        (RollupSpan::Day.floor(edge) == day).then_some(edge)
-    }
-
-    /// Tells whether no UTC day is cut into more than two.
-    fn cut_days_once(&self) -> bool {
-        let mut cut = self.edges.iter().map(|edge| (RollupSpan::Day.floor(*edge), *edge));
-        let mut last = None;
-        cut.all(|(day, edge)| {
-            let is_first = day == edge || last != Some(day);
-            last = (day != edge).then_some(day);
-            is_first
-        })
-    }
-
-    fn finish(mut self) -> Result<Vec<ClickCount>, StoreError> {
-        for ((index, _), visitors) in std::mem::take(&mut self.visitors) {
-            let visitors = visitors.count().map_err(damaged)?;
-            self.add(index, ClickCount { clicks: 0, visitors });
-        }
-        Ok(self.counts)
-    }
-}
-
-fn signed(clicks: u64) -> i64 {
-    i64::try_from(clicks).unwrap_or(i64::MAX)
-}
-
-fn plus(start: Timestamp, micros: i64) -> Option<Timestamp> {
-    Timestamp::from_micros(start.as_micros().checked_add(micros)?)
-}
-
 /// Returns the days that `edges` cut in two, within `from` to `to`.
 fn cut_days(edges: impl IntoIterator<Item = Timestamp>, (from, to): Piece) -> Vec<Timestamp> {
     let within = |at: &Timestamp| (from..=to).contains(at);
@@ -182,31 +100,29 @@ fn cut_days(edges: impl IntoIterator<Item = Timestamp>, (from, to): Piece) -> Ve
     days
 }
 
-impl<S: RollupStore> RolledUpAnalytics<S> {
-    /// Returns the rollups that cover a span, sorted: weeks within it that are there, if they are of use, and
-    /// the days that these leave.
-    async fn weeks_and_days(
-        &self,
-        scope: &ClickScope,
-        (from, to): Piece,
-        are_weeks_of_use: bool,
-        hourly: &[Timestamp],
-    ) -> Result<(Vec<RollupCounts>, Vec<RollupCounts>), StoreError> {
-        let mut weeks = match whole_weeks((from, to)).filter(|_| are_weeks_of_use) {
-            Some(weeks) => self.store.counts(&range(scope, RollupSpan::Week, vec![weeks]), &[]).await?,
-            None => Vec::new(),
-        };
-        weeks.sort_by_key(|week| week.start);
-        let days = (RollupSpan::Day.floor(from), to);
-        let rest = without_weeks(days, weeks.iter().map(|week| week.start));
-        if rest.is_empty() {
-            return Ok((weeks, Vec::new()));
-        }
-        let mut days = self.store.counts(&range(scope, RollupSpan::Day, rest), hourly).await?;
-        days.sort_by_key(|day| day.start);
-        Ok((weeks, days))
+/// Reads what covers `days`: those of `weeks` that are there, and the days that these leave, both sorted by their
+/// `start`.
+async fn read_days<T, F: Future<Output = Result<Vec<T>, StoreError>>>(
+    weeks: Option<Piece>,
+    days: Piece,
+    start: impl Fn(&T) -> Timestamp,
+    read: impl Fn(RollupSpan, Vec<Piece>) -> F,
+) -> Result<(Vec<T>, Vec<T>), StoreError> {
+    let mut found = Vec::new();
+    if let Some(weeks) = weeks {
+        found = read(RollupSpan::Week, vec![weeks]).await?;
+        found.sort_by_key(&start);
     }
+    let rest = without_weeks(days, found.iter().map(&start));
+    let mut of_days = Vec::new();
+    if !rest.is_empty() {
+        of_days = read(RollupSpan::Day, rest).await?;
+        of_days.sort_by_key(&start);
+    }
+    Ok((found, of_days))
+}
 
+impl<S: RollupStore> RolledUpAnalytics<S> {
     /// Counts per bucket within `scope`, which has no filters; every edge within it is a whole quarter.
     async fn counts(
         &self,
@@ -219,8 +135,14 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), hours);
         let are_weeks_of_use = scope.classes.len() == 1 && all.iter().all(Buckets::cut_days_once);
         let rollups = async {
-            let Some(whole) = whole else { return Ok((Vec::new(), Vec::new())) };
-            self.weeks_and_days(scope, whole, are_weeks_of_use, &hourly).await
+            let Some((from, to)) = whole else { return Ok((Vec::new(), Vec::new())) };
+            let read = |span, pieces| {
+                let (range, hourly) = (range(scope, span, pieces), &hourly);
+                async move { self.store.counts(&range, hourly).await }
+            };
+            let weeks = whole_weeks((from, to)).filter(|_| are_weeks_of_use);
+            read_days(weeks, (RollupSpan::Day.floor(from), to), |counts: &RollupCounts| counts.start, read)
+                .await
         };
         // Asked for side by side: a database works on both at the same time.
         let visits = try_join_all(ends.into_iter().map(async |(start, end)| {
@@ -248,97 +170,6 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         }
         Ok(())
     }
-}
-
-/// Adds what the rollup of a week says. Its days lie in one bucket or two, and one class is asked for.
-fn add_week(all: &mut [Buckets<'_>], week: &RollupCounts, classes: &[ClickClass]) -> Result<(), ColumnError> {
-    let quarters = Quarters::read(&week.quarters)?;
-    let visitors = WeekVisitors::read(&week.day_visitors)?;
-    for buckets in all {
-        for (quarter, _, clicks) in quarters.iter().filter(|(_, class, _)| classes.contains(class)) {
-            if let Some(at) = plus(week.start, i64::from(quarter) * QUARTER_MICROS) {
-                buckets.count(at, signed(clicks));
-            }
-        }
-        for day in visitors.iter().filter(|day| classes.contains(&day.class)) {
-            let Some(start) = plus(week.start, i64::from(day.day) * RollupSpan::Day.micros()) else {
-                continue;
-            };
-            let Some(edge) = buckets.edge_within(start) else {
-                buckets.count_visitors(start, day.whole());
-                continue;
-            };
-            // The hour that an edge cuts belongs to the bucket in which it begins.
-            let into = RollupSpan::Hour.ceil(edge).as_micros() - start.as_micros();
-            let hour = u8::try_from(into / HOUR_MICROS).unwrap_or(u8::MAX);
-            buckets.count_visitors(start, day.before(hour));
-            buckets.count_visitors(edge, day.from(hour));
-        }
-    }
-    Ok(())
-}
-
-/// Adds what the rollups of one day say about `from` to `to`.
-fn add_day(
-    all: &mut [Buckets<'_>],
-    rollups: &[RollupCounts],
-    (from, to): Piece,
-    classes: &[ClickClass],
-) -> Result<(), ColumnError> {
-    let Some(start) = rollups.first().map(|rollup| rollup.start) else { return Ok(()) };
-    let within = |at: &Timestamp| (from..to).contains(at);
-    let last = plus(start, RollupSpan::Day.micros() - 1).filter(within);
-    // Worked out when it is first needed, for all sets of buckets alike.
-    let mut whole = None;
-    for buckets in all {
-        let first_index = buckets.index(start).filter(|_| within(&start));
-        match first_index.filter(|index| last.and_then(|last| buckets.index(last)) == Some(*index)) {
-            Some(index) => {
-                let count = match whole {
-                    Some(count) => count,
-                    None => *whole.insert(whole_day(rollups, classes)?),
-                };
-                buckets.add(index, count);
-            }
-            None => rollups.iter().try_for_each(|rollup| add_parts(buckets, rollup, within, classes))?,
-        }
-    }
-    Ok(())
-}
-
-/// Counts a day as a whole.
-fn whole_day(rollups: &[RollupCounts], classes: &[ClickClass]) -> Result<ClickCount, ColumnError> {
-    let (mut clicks, mut visitors) = (0_i64, DayVisitors::default());
-    for rollup in rollups {
-        let totals = Quarters::read_totals(&rollup.quarters)?;
-        clicks += classes.iter().map(|class| signed(totals[usize::from(class_number(*class))])).sum::<i64>();
-        let is_day_ready = !rollup.day_visitors.is_empty();
-        visitors.merge_column(if is_day_ready { &rollup.day_visitors } else { &rollup.visitors }, classes)?;
-    }
-    Ok(ClickCount { clicks, visitors: visitors.count()? })
-}
-
-/// Adds a rollup to buckets that cut its day.
-fn add_parts(
-    buckets: &mut Buckets<'_>,
-    rollup: &RollupCounts,
-    within: impl Fn(&Timestamp) -> bool,
-    classes: &[ClickClass],
-) -> Result<(), ColumnError> {
-    for (quarter, class, clicks) in Quarters::read(&rollup.quarters)?.iter() {
-        let at = plus(rollup.start, i64::from(quarter) * QUARTER_MICROS).filter(&within);
-        if let Some(at) = at.filter(|_| classes.contains(&class)) {
-            buckets.count(at, signed(clicks));
-        }
-    }
-    for (hour, class, sketch) in VisitorSketches::read(&rollup.visitors)?.iter() {
-        let at = plus(rollup.start, i64::from(hour) * HOUR_MICROS).filter(&within);
-        let Some(at) = at.filter(|_| classes.contains(&class)) else { continue };
-        if let Some(visitors) = buckets.day(at) {
-            visitors.merge(sketch)?;
-        }
-    }
-    Ok(())
 }
 
 /// Clicks per value while they are put together; values as rollups keep them.
@@ -431,7 +262,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         let mut all = [Buckets::new(&edges)];
         self.counts(scope, (scope.start, scope.end), &mut all).await?;
         let [totals] = all;
-        Ok(totals.finish()?.first().copied().unwrap_or_default())
+        Ok(totals.finish().map_err(damaged)?.first().copied().unwrap_or_default())
     }
 
     async fn series(&self, scope: &ClickScope, edges: &[Timestamp]) -> Result<Vec<ClickCount>, StoreError> {
@@ -446,7 +277,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         let mut all = [Buckets::new(edges)];
         self.counts(scope, span, &mut all).await?;
         let [series] = all;
-        series.finish()
+        series.finish().map_err(damaged)
     }
 
     async fn overview(
@@ -465,7 +296,8 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         let mut all = [Buckets::new(&bounds), Buckets::new(edges)];
         self.counts(scope, (scope.start, scope.end), &mut all).await?;
         let [totals, series] = all;
-        Ok((totals.finish()?.first().copied().unwrap_or_default(), series.finish()?))
+        let (totals, series) = (totals.finish().map_err(damaged)?, series.finish().map_err(damaged)?);
+        Ok((totals.first().copied().unwrap_or_default(), series))
     }
 
     async fn breakdown(
@@ -490,19 +322,12 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
             rest = smaller;
         }
         let days = async {
-            let Some(days) = days else { return Ok(Vec::new()) };
-            let mut rollups = match whole_weeks(days) {
-                Some(weeks) => {
-                    self.store.values(&range(scope, RollupSpan::Week, vec![weeks]), dimension).await?
-                }
-                None => Vec::new(),
+            let Some(days) = days else { return Ok((Vec::new(), Vec::new())) };
+            let read = |span, pieces| {
+                let range = range(scope, span, pieces);
+                async move { self.store.values(&range, dimension).await }
             };
-            rollups.sort_by_key(|week| week.start);
-            let rest = without_weeks(days, rollups.iter().map(|week| week.start));
-            if !rest.is_empty() {
-                rollups.extend(self.store.values(&range(scope, RollupSpan::Day, rest), dimension).await?);
-            }
-            Ok(rollups)
+            read_days(whole_weeks(days), days, |values: &RollupValues| values.start, read).await
         };
         let hours = async {
             if hours.is_empty() {
@@ -515,10 +340,14 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
             let piece = ClickScope { start, end, ..scope.clone() };
             self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await
         }));
-        let ((days, hours), raw) = try_join(rollups, raw).await?;
+        let (((weeks, days), hours), raw) = try_join(rollups, raw).await?;
         let sum = || {
             let mut sums = ValueSums::default();
-            days.iter().chain(&hours).try_for_each(|rollup| sums.add_rollup(rollup, &scope.classes))?;
+            weeks
+                .iter()
+                .chain(&days)
+                .chain(&hours)
+                .try_for_each(|rollup| sums.add_rollup(rollup, &scope.classes))?;
             if let Some(link_id) = scope.link_id.filter(|_| dimension == Dimension::Link) {
                 // A link has no column of links: all its clicks are its own.
                 if let Some(clicks) = sums.values.remove(&b""[..]) {
@@ -538,7 +367,8 @@ mod tests {
 
     #[test]
     fn a_span_is_cut_at_whole_units_and_ends_with_the_present() {
-        let at = |tenths: i64| Timestamp::from_micros(tenths * HOUR_MICROS / 10).expect("in range");
+        let at =
+            |tenths: i64| Timestamp::from_micros(tenths * RollupSpan::Hour.micros() / 10).expect("in range");
         let hour = RollupSpan::Hour;
         let far = at(10_000);
         assert_eq!(

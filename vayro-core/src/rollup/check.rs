@@ -31,6 +31,15 @@ pub struct RollupCheck {
     pub is_expired: bool,
 }
 
+impl RollupCheck {
+    /// Adds what was found elsewhere; whether that was expired is its own affair.
+    pub const fn add(&mut self, other: Self) {
+        self.clicks += other.clicks;
+        self.rollups += other.rollups;
+        self.different += other.different;
+    }
+}
+
 /// Rollups by key, put together from rows or from what is stored.
 #[derive(Clone, Debug, Default)]
 pub struct RollupSet {

@@ -1,13 +1,53 @@
 //! Weeks that are over: what their days add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::ColumnError;
-use super::key::{RollupKey, RollupSpan};
+use super::gain::Gain;
+use super::key::{RollupKey, RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::record::Rollup;
 use super::values::ValueCounts;
 use super::week_visitors::WeekVisitors;
+use crate::day::Day;
+use crate::ids::WorkspaceId;
+use crate::timestamp::Timestamp;
+
+/// A week of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkspaceWeek {
+    /// Whose.
+    pub workspace_id: WorkspaceId,
+    /// Where it begins, see [`RollupSpan::Week`].
+    pub start: Timestamp,
+}
+
+impl WorkspaceWeek {
+    /// Returns the week that a day lies in.
+    pub fn of(workspace_id: WorkspaceId, day: Day) -> Self {
+        Self { workspace_id, start: RollupSpan::Week.floor(day.start()) }
+    }
+
+    /// Returns the weeks in which workspaces gain something; no link does without its workspace.
+    pub fn gaining(gains: &[(RollupKey, Gain<'_>)]) -> BTreeSet<Self> {
+        gains
+            .iter()
+            .filter(|(key, _)| matches!(key.subject, Subject::Workspace(_)))
+            .map(|(key, _)| Self { workspace_id: key.workspace_id, start: key.week().start })
+            .collect()
+    }
+
+    /// Returns the first instant after it.
+    pub fn end(self) -> Timestamp {
+        Timestamp::from_micros(self.start.as_micros() + RollupSpan::Week.micros()).unwrap_or(self.start)
+    }
+
+    /// Returns its days.
+    pub fn days(self) -> BTreeSet<(WorkspaceId, Day)> {
+        let (first, last) = (Day::of(self.start).number(), Day::of(self.end()).number());
+        (first..last).filter_map(Day::from_number).map(|day| (self.workspace_id, day)).collect()
+    }
+}
 
 /// See [`RollupSet::weeks`](super::RollupSet::weeks).
 pub(super) fn weeks(days: &BTreeMap<RollupKey, Rollup>) -> Result<BTreeMap<RollupKey, Rollup>, ColumnError> {

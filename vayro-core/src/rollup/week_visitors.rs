@@ -93,10 +93,12 @@ impl WeekVisitors {
                 whole.merge_column(day_visitors, &[class])?;
                 Some(whole.count()?)
             };
-            if let Some(whole) = whole {
-                // The same visitors in three ways; estimates of them may differ a little.
-                hours.iter_mut().take(1).for_each(|first| first.from = whole);
-                hours.iter_mut().rev().take(1).for_each(|last| last.until = whole);
+            // The same visitors in three ways; estimates of them may differ a little.
+            if let (Some(whole), Some(first)) = (whole, hours.first_mut()) {
+                first.from = whole;
+            }
+            if let (Some(whole), Some(last)) = (whole, hours.last_mut()) {
+                last.until = whole;
             }
             self.0.push(DayParts { day, class, hours });
         }

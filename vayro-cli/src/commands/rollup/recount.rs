@@ -66,12 +66,10 @@ pub(super) async fn recount(
     let days = count(ui, &backends, args, is_repair).await;
     backends.close().await;
     let days = days?;
-    let sum = days.iter().fold(RollupCheck::default(), |sum, day| RollupCheck {
-        clicks: sum.clicks + day.check.clicks,
-        rollups: sum.rollups + day.check.rollups,
-        different: sum.different + day.check.different,
-        is_expired: false,
-    });
+    let mut sum = RollupCheck::default();
+    for day in &days {
+        sum.add(day.check);
+    }
     let expired = days.iter().filter(|day| day.check.is_expired).count();
     if ui.is_json() {
         ui.json(&serde_json::json!({ "different": sum.different, "days": json(&days) }))?;
