@@ -15,6 +15,7 @@ pub mod click;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod day;
+pub mod dead_letters;
 pub mod event;
 pub mod failpoint;
 pub mod host;

@@ -112,12 +112,15 @@ impl DeadLetterFilter {
         (self.ids.is_empty() || self.ids.contains(&letter.id))
             && self.reason.is_none_or(|reason| reason == letter.reason)
             && self.since.is_none_or(|since| letter.dead_at >= since)
-            && self.link_id.as_ref().is_none_or(|link| {
-                letter
-                    .fields
-                    .iter()
-                    .any(|(name, value)| name == crate::click::field::LINK_ID && value == link)
-            })
+            && self.link_id.as_ref().is_none_or(|link| letter.link_id() == Some(link))
+    }
+}
+
+impl DeadLetter {
+    /// Returns what it carries as the id of its link, if anything.
+    pub fn link_id(&self) -> Option<&str> {
+        let of_link = |(name, value)| (name == crate::click::field::LINK_ID).then_some(value);
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).find_map(of_link)
     }
 }
 

@@ -248,7 +248,7 @@ fn patched(before: &Link, patch: &LinkPatch, at: Timestamp) -> Link {
 /// `false` if there is none.
 async fn purge_one(connection: &mut PgConnection, deadline: Timestamp) -> Result<bool, Failure> {
     let id: Option<Uuid> = sqlx::query_scalar(
-        "SELECT id FROM links WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+        "SELECT id FROM links WHERE deleted_at < $1 ORDER BY deleted_at, id LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .bind(Instant(deadline))
     .fetch_optional(&mut *connection)
@@ -382,6 +382,20 @@ impl LinkStore for PgStores {
             let link = store(&mut tx, "link.restore", &before, after, context).await?;
             tx.commit().await?;
             Ok(LinkUpdate::Done(Box::new(link)))
+        })
+        .await
+    }
+
+    async fn deleted_before(&self, deadline: Timestamp, max: u16) -> Result<Vec<LinkId>, StoreError> {
+        self.within(async |connection| {
+            let ids: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT id FROM links WHERE deleted_at < $1 ORDER BY deleted_at, id LIMIT $2",
+            )
+            .bind(Instant(deadline))
+            .bind(i64::from(max))
+            .fetch_all(connection)
+            .await?;
+            Ok(ids.into_iter().map(LinkId::from_uuid).collect())
         })
         .await
     }

@@ -230,6 +230,10 @@ impl LinkStore for SqliteStores {
         change(tx, context, "link.restore", &before, after).await
     }
 
+    async fn deleted_before(&self, deadline: Timestamp, max: u16) -> Result<Vec<LinkId>, StoreError> {
+        purge::deleted_before(self, deadline, max).await
+    }
+
     async fn purge_deleted(&self, deadline: Timestamp, max: u16) -> Result<u64, StoreError> {
         purge::purge_deleted(self, deadline, max).await
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use vayro_core::day::Day;
+use vayro_core::ids::LinkId;
 use vayro_core::ledger::Removal;
 use vayro_core::ports::StoreError;
 use vayro_core::timestamp::Timestamp;
@@ -26,13 +27,12 @@ enum Step {
     NotOurs,
 }
 
-/// Removes links one after the other, each in as many short transactions as its clicks need. Until the
-/// last of them the link stays deleted and keeps its code.
-pub(crate) async fn purge_deleted(
+/// Returns links that were deleted before `deadline`, those first that were deleted first.
+pub(crate) async fn deleted_before(
     stores: &SqliteStores,
     deadline: Timestamp,
     max: u16,
-) -> Result<u64, StoreError> {
+) -> Result<Vec<LinkId>, StoreError> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "SELECT id FROM links WHERE deleted_at IS NOT NULL AND deleted_at < ?1
          ORDER BY deleted_at, id LIMIT ?2",
@@ -42,10 +42,20 @@ pub(crate) async fn purge_deleted(
     .fetch_all(&stores.readers)
     .await
     .map_err(store_error)?;
+    Ok(ids.into_iter().map(LinkId::from_uuid).collect())
+}
+
+/// Removes links one after the other, each in as many short transactions as its clicks need. Until the
+/// last of them the link stays deleted and keeps its code.
+pub(crate) async fn purge_deleted(
+    stores: &SqliteStores,
+    deadline: Timestamp,
+    max: u16,
+) -> Result<u64, StoreError> {
     let mut removed = 0;
-    for id in ids {
+    for id in deleted_before(stores, deadline, max).await? {
         removed += loop {
-            match step(stores, id, deadline).await? {
+            match step(stores, id.as_uuid(), deadline).await? {
                 Step::Removed => break 1,
                 Step::NotOurs => break 0,
                 Step::Unfinished => {}

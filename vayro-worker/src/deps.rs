@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng as _};
 use vayro_backends::{Backends, clock};
 use vayro_core::ports::{
-    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RecentVisits,
-    RetentionStore, RollupStore, SessionStore,
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LedgerStore, LinkStore, PurgeStore,
+    RecentVisits, RetentionStore, RollupStore, SessionStore,
 };
 use vayro_core::timestamp::Timestamp;
 
@@ -29,8 +29,10 @@ pub struct WorkerDeps {
     pub clicks: Arc<dyn ClickStore>,
     /// What the rows add up to.
     pub rollups: Arc<dyn RollupStore>,
-    /// Dead letters, for removing what somebody asked to have removed.
+    /// Dead letters, for removing what somebody asked to have removed and those of deleted links.
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// The account of clicks, for noting those letters.
+    pub ledger: Arc<dyn LedgerStore>,
     /// Clicks that somebody asked to have removed.
     pub purges: Arc<dyn PurgeStore>,
     /// What goes by age.
@@ -56,6 +58,7 @@ impl WorkerDeps {
             clicks: Arc::clone(&backends.click_rows),
             rollups: Arc::clone(&backends.rollups),
             dead_letters: Arc::clone(&backends.dead_letters),
+            ledger: Arc::clone(&backends.ledger),
             purges: Arc::clone(&backends.purges),
             retention: Arc::clone(&backends.retention),
             links: Arc::clone(&backends.links),

@@ -1,11 +1,15 @@
 //! Work that comes around: trimming, partitions, old data, the GeoIP file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use vayro_backends::causes;
 use vayro_core::day::Day;
-use vayro_core::ports::StoreError;
+use vayro_core::dead_letters;
+use vayro_core::ids::LinkId;
+use vayro_core::ports::{BoxError, StoreError};
+use vayro_core::stream::{DeadLetter, DeadLetterFilter};
 use vayro_core::timestamp::Timestamp;
 
 use crate::enrich::Refresh;
@@ -18,6 +22,8 @@ use crate::stop::Stop;
 const PARTITION_REACH: Duration = Duration::from_secs(62 * 86_400);
 /// Deleted links removed in one transaction.
 const PURGE_BATCH: u16 = 100;
+/// Dead letters read at one time.
+const LETTERS_PAGE: u16 = 200;
 /// Expired idempotency keys removed in one transaction.
 const PURGE_KEYS_BATCH: u16 = 1000;
 /// Days looked up at once to be counted again.
@@ -65,11 +71,11 @@ pub(crate) async fn keep_house(pipeline: Arc<Pipeline>, mut stop: Stop) {
             return;
         }
         let removed = tokio::select! {
-            removed = remove_old(&pipeline) => removed,
+            removed = async { [remove_links(&pipeline).await, remove_old(&pipeline).await] } => removed,
             () = stop.requested() => return,
         };
-        if let Err(error) = removed {
-            let cause = causes(&error);
+        for error in removed.into_iter().filter_map(Result::err) {
+            let cause = causes(&*error);
             tracing::warn!(error = cause, "old data could not be removed and stays until next time: {cause}");
         }
         if !stop.pause(pipeline.settings.housekeeping_every).await {
@@ -78,7 +84,49 @@ pub(crate) async fn keep_house(pipeline: Arc<Pipeline>, mut stop: Stop) {
     }
 }
 
-async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
+/// Removes deleted links for good, with everything of theirs.
+async fn remove_links(pipeline: &Pipeline) -> Result<(), BoxError> {
+    let deps = &pipeline.deps;
+    let deadline = (deps.clock)().minus(pipeline.settings.restore_window);
+    let mut links = 0;
+    for _ in 0..PURGE_ROUNDS_MAX {
+        let doomed = deps.links.deleted_before(deadline, PURGE_BATCH).await?;
+        if doomed.is_empty() {
+            break;
+        }
+        // First, since nobody knows of these links any more once they are gone.
+        remove_letters(pipeline, &doomed).await?;
+        let purged = deps.links.purge_deleted(deadline, PURGE_BATCH).await?;
+        links += purged;
+        if purged < u64::from(PURGE_BATCH) {
+            break;
+        }
+    }
+    if links > 0 {
+        tracing::info!(links, "removed {links} deleted links");
+    }
+    Ok(())
+}
+
+/// Removes the dead letters of these links.
+async fn remove_letters(pipeline: &Pipeline, links: &[LinkId]) -> Result<(), BoxError> {
+    let deps = &pipeline.deps;
+    let links: HashSet<String> = links.iter().map(LinkId::to_string).collect();
+    let mut after: Option<String> = None;
+    loop {
+        let page =
+            deps.dead_letters.list(&DeadLetterFilter::default(), after.as_deref(), LETTERS_PAGE).await?;
+        let is_of_one = |letter: &DeadLetter| letter.link_id().is_some_and(|id| links.contains(id));
+        let letters: Vec<DeadLetter> = page.items.into_iter().filter(is_of_one).collect();
+        dead_letters::purge::<BoxError>(&letters, &*deps.dead_letters, &*deps.ledger).await?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn remove_old(pipeline: &Pipeline) -> Result<(), BoxError> {
     let now = (pipeline.deps.clock)();
     // Salts first: keeping them too long is a broken promise, the rest is only space.
     let salts = pipeline.deps.clicks.delete_salts(now.minus(pipeline.settings.salt_retention)).await?;
@@ -91,26 +139,15 @@ async fn remove_old(pipeline: &Pipeline) -> Result<(), StoreError> {
             break;
         }
     }
-    let deadline = now.minus(pipeline.settings.restore_window);
-    let mut links = 0;
-    for _ in 0..PURGE_ROUNDS_MAX {
-        let purged = pipeline.deps.links.purge_deleted(deadline, PURGE_BATCH).await?;
-        links += purged;
-        if purged < u64::from(PURGE_BATCH) {
-            break;
-        }
-    }
     recount_due(pipeline).await?;
     expire_old(pipeline).await?;
     roll_up_weeks(pipeline).await?;
-    if salts + sessions + keys + links > 0 {
+    if salts + sessions + keys > 0 {
         tracing::info!(
             salts,
             sessions,
             keys,
-            links,
-            "removed {salts} salts, {sessions} expired sessions, {keys} expired idempotency keys and {links} \
-             deleted links"
+            "removed {salts} salts, {sessions} expired sessions and {keys} expired idempotency keys"
         );
     }
     Ok(())

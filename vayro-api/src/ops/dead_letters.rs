@@ -1,16 +1,13 @@
 //! `/v1/ops/dead-letters`.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vayro_core::day::Day;
+use vayro_core::dead_letters;
 use vayro_core::ids::LinkId;
-use vayro_core::ledger::Removal;
-use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason, day_of};
+use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason};
 use vayro_core::timestamp::Timestamp;
 
 use crate::auth::Caller;
@@ -22,8 +19,6 @@ use crate::state::{ApiState, SharedState};
 
 /// Most letters one request replays or purges.
 pub(crate) const BATCH_MAX: u16 = 1000;
-/// Letters purged by one call of the store.
-const PURGE_SIZE: usize = 100;
 /// Letters read at one time while they are being gathered.
 const GATHER_SIZE: u16 = 200;
 /// Longest id of a letter, in bytes.
@@ -253,33 +248,15 @@ async fn purge_dead_letters(
     let selection = Selection { filter, max: max.unwrap_or(BATCH_MAX), dry_run };
     let (letters, has_more) = gather(&selection, &state).await?;
     let matched = letters.len() as u64;
-    let done = if dry_run { 0 } else { purge(&letters, &state).await? };
+    let done = if dry_run {
+        0
+    } else {
+        dead_letters::purge::<Problem>(&letters, &*state.ports.dead_letters, &*state.ports.ledger).await?
+    };
     if done > 0 {
         tracing::warn!(user.id = %caller.user.id, count = done, "purged {done} dead letters");
     }
     Ok(Json(BatchOutput { matched, done, has_more }))
-}
-
-/// Purges letters and notes of which days their clicks were, so that nobody looks for them.
-async fn purge(letters: &[DeadLetter], state: &ApiState) -> Result<u64, Problem> {
-    let mut days: BTreeMap<Day, u64> = BTreeMap::new();
-    let mut done = 0;
-    for some in letters.chunks(PURGE_SIZE) {
-        let ids: Vec<String> = some.iter().map(|letter| letter.id.clone()).collect();
-        let purged = state.ports.dead_letters.purge(&ids).await?;
-        done += purged;
-        // Of letters that somebody else replayed or purged at the same time it is not known which they are.
-        if purged == some.len() as u64 {
-            for day in some.iter().filter_map(|letter| day_of(&letter.fields)) {
-                *days.entry(day).or_default() += 1;
-            }
-        }
-    }
-    let days: Vec<(Day, u64)> = days.into_iter().collect();
-    if !days.is_empty() {
-        state.ports.ledger.note_removed(&days, Removal::LetterPurged).await?;
-    }
-    Ok(done)
 }
 
 fn take_filter(query: &mut Query) -> DeadLetterFilter {

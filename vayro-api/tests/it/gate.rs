@@ -126,6 +126,10 @@ impl LinkStore for GatedLinks {
         self.inner.restore(workspace, id, context).await
     }
 
+    async fn deleted_before(&self, deadline: Timestamp, max: u16) -> Result<Vec<LinkId>, StoreError> {
+        self.inner.deleted_before(deadline, max).await
+    }
+
     async fn purge_deleted(&self, deadline: Timestamp, max: u16) -> Result<u64, StoreError> {
         self.inner.purge_deleted(deadline, max).await
     }

@@ -548,8 +548,15 @@ pub async fn purge_removes_links_deleted_before_the_deadline(stores: &Stores) {
     }
     let purge =
         async |deadline| stores.links.purge_deleted(deadline, 100).await.expect("the database answers");
+    let before =
+        async |deadline, max| stores.links.deleted_before(deadline, max).await.expect("the database answers");
+    assert_eq!(before(at(10), 100).await, []);
+    assert_eq!(before(at(20), 100).await, [links[0].id]);
+    assert_eq!(before(at(30), 100).await, [links[0].id, links[1].id]);
+    assert_eq!(before(at(30), 1).await, [links[0].id]);
     assert_eq!(purge(at(10)).await, 0);
     assert_eq!(purge(at(20)).await, 1);
+    assert_eq!(before(at(30), 100).await, [links[1].id]);
     assert_eq!(stores.links.find(workspace, links[0].id).await.expect("the database answers"), None);
     stores.reload(&links[1]).await;
     stores.reload(&links[2]).await;

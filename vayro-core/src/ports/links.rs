@@ -62,7 +62,11 @@ pub trait LinkStore: Send + Sync {
         context: &ChangeContext,
     ) -> Result<LinkUpdate, StoreError>;
 
-    /// Removes up to `max` links that were deleted before `deadline`, with their clicks, and returns how many.
+    /// Returns up to `max` links that were deleted before `deadline`, those first that were deleted first.
+    async fn deleted_before(&self, deadline: Timestamp, max: u16) -> Result<Vec<LinkId>, StoreError>;
+
+    /// Removes up to `max` links that were deleted before `deadline`, in the same order, with their clicks, and
+    /// returns how many. Those that somebody is changing are left for the next time.
     async fn purge_deleted(&self, deadline: Timestamp, max: u16) -> Result<u64, StoreError>;
 }
 

@@ -1,5 +1,6 @@
 //! Ports that do as they are told, and a worker on them. Time is tokio's, which tests pause.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -21,12 +22,13 @@ use vayro_core::click::{Click, ClickMethod, ClickRow, Fields};
 use vayro_core::day::Day;
 use vayro_core::idempotency::{Claim, ClaimOutcome, KeptAnswer};
 use vayro_core::ids::{ClickId, DomainId, LinkId, PurgeId, SessionId, UserId, WorkspaceId};
+use vayro_core::ledger::{DayCounts, DayTally, EdgeLedger, KnownEdge, Removal};
 use vayro_core::link::{Link, LinkCursor, LinkFilter, LinkPatch, LinkUpdate, NewLink};
 use vayro_core::page::Page;
 use vayro_core::ports::{
-    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LinkStore, PurgeStore, RecentVisits,
-    RetentionStore, RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore, StoreError,
-    StreamError, Visit, WriteError, WriteOutcome,
+    ClickStore, ClickStream, DeadLetterStore, IdempotencyStore, LedgerStore, LinkStore, PurgeStore,
+    RecentVisits, RetentionStore, RollupCounts, RollupRange, RollupStore, RollupValues, SessionStore,
+    StoreError, StreamError, Visit, WriteError, WriteOutcome,
 };
 use vayro_core::purge::{ClickSelector, NewPurge, Purge, PurgeState, REMEMBERED};
 use vayro_core::retention::{Cut, Detached, RemovedMonth, RetentionReview};
@@ -523,6 +525,42 @@ impl DeadLetterStore for FakeLetters {
     }
 }
 
+/// The account of clicks, where a worker only notes what it removed.
+#[derive(Default)]
+pub(crate) struct FakeLedger {
+    pub(crate) removed: Mutex<Vec<(Day, u64)>>,
+}
+
+#[async_trait]
+impl LedgerStore for FakeLedger {
+    async fn record(&self, _ledgers: &[EdgeLedger]) -> Result<(), StoreError> {
+        unimplemented!("workers accept no clicks")
+    }
+
+    async fn figures(&self, _first: Day, _last: Day) -> Result<Vec<(Day, String, DayCounts)>, StoreError> {
+        unimplemented!("workers do not audit")
+    }
+
+    async fn edges(&self) -> Result<Vec<KnownEdge>, StoreError> {
+        unimplemented!("workers do not audit")
+    }
+
+    async fn tally(
+        &self,
+        _first: Day,
+        _last: Day,
+        _late: Timestamp,
+    ) -> Result<Vec<(Day, DayTally)>, StoreError> {
+        unimplemented!("workers do not audit")
+    }
+
+    async fn note_removed(&self, removed: &[(Day, u64)], why: Removal) -> Result<(), StoreError> {
+        assert_eq!(why, Removal::LetterPurged);
+        self.removed.lock().extend_from_slice(removed);
+        Ok(())
+    }
+}
+
 /// Clicks by age, of which a worker removes what is too old.
 #[derive(Default)]
 pub(crate) struct FakeRetention {
@@ -633,6 +671,11 @@ impl LinkStore for FakeAccounts {
         unimplemented!("workers restore no links")
     }
 
+    async fn deleted_before(&self, _deadline: Timestamp, max: u16) -> Result<Vec<LinkId>, StoreError> {
+        let left = self.purgeable.load(Ordering::SeqCst).min(usize::from(max));
+        Ok((0..left).map(|number| LinkId::from_uuid(uuid::Uuid::from_u128(number as u128))).collect())
+    }
+
     async fn purge_deleted(&self, deadline: Timestamp, max: u16) -> Result<u64, StoreError> {
         self.purge_deadlines.lock().push(deadline);
         let left = self.purgeable.load(Ordering::SeqCst);
@@ -726,6 +769,7 @@ pub(crate) struct Scene {
     pub(crate) retention: Arc<FakeRetention>,
     pub(crate) purges: Arc<FakePurges>,
     pub(crate) letters: Arc<FakeLetters>,
+    pub(crate) ledger: Arc<FakeLedger>,
     pub(crate) accounts: Arc<FakeAccounts>,
     pub(crate) settings: WorkerSettings,
     events: Arc<Mutex<Vec<Event>>>,
@@ -743,6 +787,7 @@ impl Scene {
             retention: Arc::default(),
             purges: Arc::default(),
             letters: Arc::default(),
+            ledger: Arc::default(),
             accounts: Arc::default(),
             settings: WorkerSettings {
                 admin: None,
@@ -770,6 +815,7 @@ impl Scene {
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
             rollups: Arc::clone(&self.rollups) as Arc<dyn RollupStore>,
             dead_letters: Arc::clone(&self.letters) as Arc<dyn DeadLetterStore>,
+            ledger: Arc::clone(&self.ledger) as Arc<dyn LedgerStore>,
             purges: Arc::clone(&self.purges) as Arc<dyn PurgeStore>,
             retention: Arc::clone(&self.retention) as Arc<dyn RetentionStore>,
             links: Arc::clone(&self.accounts) as Arc<dyn LinkStore>,
@@ -854,6 +900,22 @@ pub(crate) fn click_at(n: u32, at: Timestamp) -> Click {
         method: ClickMethod::Get,
         is_prefetch: false,
         is_private: false,
+    }
+}
+
+/// Puts a click aside.
+pub(crate) fn letter(id: &str, click: &Click) -> DeadLetter {
+    let text = |(name, value): (Cow<'static, str>, Vec<u8>)| {
+        (name.into_owned(), String::from_utf8(value).expect("text"))
+    };
+    DeadLetter {
+        id: id.to_owned(),
+        stream_id: "1-0".to_owned(),
+        reason: DeadReason::Rejected,
+        error: "refused".to_owned(),
+        attempts: 1,
+        dead_at: epoch(),
+        fields: click.to_fields().into_iter().map(text).collect(),
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vayro_core::purge::{ClickSelector, PurgeState, SETTLE_TIME};
-use vayro_core::stream::{DeadLetter, DeadReason};
 
-use super::doubles::{Scene, click, click_at, epoch, until};
+use super::doubles::{Scene, click, click_at, epoch, letter, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -52,19 +51,6 @@ async fn rows_that_waited_through_an_outage_are_compared_again() {
 #[tokio::test(start_paused = true)]
 async fn a_purge_reaches_stream_and_dead_letters_and_days_again_and_again() {
     let scene = Scene::new();
-    let letter = |id: &str, click: &vayro_core::click::Click| DeadLetter {
-        id: id.to_owned(),
-        stream_id: "1-0".to_owned(),
-        reason: DeadReason::Rejected,
-        error: "refused".to_owned(),
-        attempts: 1,
-        dead_at: epoch(),
-        fields: click
-            .to_fields()
-            .into_iter()
-            .map(|(name, value)| (name.into_owned(), String::from_utf8(value).expect("text")))
-            .collect(),
-    };
     let (old, new) = (click_at(1, epoch().minus(HOUR)), click(2));
     *scene.letters.0.lock() = vec![letter("old", &old), letter("new", &new)];
     let worker = scene.start().await;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vayro_core::account::Plan;
+use vayro_core::click::Click;
 use vayro_core::day::Day;
-use vayro_core::ids::WorkspaceId;
+use vayro_core::ids::{LinkId, WorkspaceId};
 use vayro_core::retention::Keep;
 
-use super::doubles::{Scene, epoch, until};
+use super::doubles::{Scene, click, epoch, letter, until};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -57,6 +58,25 @@ async fn old_data_is_removed_after_its_time() {
     let keys = scene.accounts.keys_expired_at.lock();
     assert!(is_about(keys[0], Duration::ZERO), "{}", keys[0]);
     assert_eq!(keys.len(), 2, "in steps of a thousand");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_go_with_the_link_that_is_removed() {
+    let scene = Scene::new();
+    scene.accounts.purgeable.store(7, Ordering::SeqCst);
+    let of_link = |number: u32, link: u128| Click {
+        link_id: LinkId::from_uuid(uuid::Uuid::from_u128(link)),
+        ..click(number)
+    };
+    let gone = of_link(1, 6);
+    *scene.letters.0.lock() = vec![letter("gone", &gone), letter("kept", &of_link(2, 7))];
+    let worker = scene.start().await;
+    until("links are gone", || scene.accounts.purgeable.load(Ordering::SeqCst) == 0).await;
+    worker.stop().await;
+    let left: Vec<String> = scene.letters.0.lock().iter().map(|letter| letter.id.clone()).collect();
+    assert_eq!(left, ["kept"]);
+    let day = Day::of(gone.id.timestamp().expect("of a time"));
+    assert_eq!(*scene.ledger.removed.lock(), [(day, 1)], "the account knows of them");
 }
 
 #[tokio::test(start_paused = true)]
