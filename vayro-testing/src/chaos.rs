@@ -24,7 +24,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub use schedule::{Damage, Fault, Set, Step, draw};
+pub use schedule::{Access, Damage, Fault, Set, Step, draw};
 pub use verdict::{Oracle, Verdict};
 pub use world::DISK_LEN;
 
@@ -70,17 +70,23 @@ pub struct Options {
 /// When something cannot be started or broken; the verdict is about what the product did.
 pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
     let Options { seed, length, set, has_failpoints, disk } = options;
-    let steps = draw(seed, length, set);
+    let (steps, access) = (draw(seed, length, set), Access::of_seed(seed));
     let again = format!(
         "scripts/chaos --seed {seed} --minutes {} --set {}",
         length.as_secs_f64() / 60.0,
         set.as_str()
     );
     say(&format!("{} steps: {again}", steps.len()));
+    if set == Set::Clustered {
+        say(match access {
+            Access::Proxy => "Redis is behind a proxy; an odd seed has a replica and sentinels instead",
+            Access::Sentinels => "Redis has a replica and sentinels; an even seed has a proxy instead",
+        });
+    }
     if disk.is_none() {
         say("no file system can be mounted here: instead of filling a disk, files are kept from growing");
     }
-    let verdict = play(&steps, World::start(set, disk, has_failpoints).await, say).await;
+    let verdict = play(&steps, World::start(set, access, disk, has_failpoints).await, say).await;
     for line in verdict.to_string().lines() {
         say(line);
     }
@@ -129,7 +135,8 @@ async fn play(steps: &[Step], mut world: World, say: &mut dyn FnMut(&str)) -> Ve
 ///
 /// As [`run`].
 pub async fn run_steps(steps: &[Step], options: Options, say: &mut dyn FnMut(&str)) -> Verdict {
-    let mut world = World::start(options.set, options.disk, options.has_failpoints).await;
+    let mut world =
+        World::start(options.set, Access::of_steps(steps), options.disk, options.has_failpoints).await;
     // Tests say which points are to be reached, however busy the machine is.
     world.is_patient = true;
     let verdict = play(steps, world, say).await;

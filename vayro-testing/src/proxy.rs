@@ -1,9 +1,10 @@
-//! A TCP proxy that breaks connections at the worst moment: after the server did what it was asked and
-//! before the answer arrives.
+//! A TCP proxy that breaks connections at the worst moment, after the server did what it was asked and before
+//! the answer arrives, or that answers late or not at all.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,9 +14,19 @@ use tokio::task::AbortHandle;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    target: Arc<Mutex<SocketAddr>>,
-    cuts: Arc<AtomicU32>,
+    trouble: Arc<Trouble>,
     accepting: AbortHandle,
+}
+
+/// What is wrong with answers.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// How many are still to be lost with their connections.
+    cuts: AtomicU32,
+    /// How late they come, in milliseconds.
+    delay_ms: AtomicU32,
+    /// Whether none comes.
+    is_silent: AtomicBool,
 }
 
 impl Proxy {
@@ -27,19 +38,16 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("the system has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let cuts = Arc::new(AtomicU32::new(0));
-        let shared = Arc::clone(&cuts);
-        let target = Arc::new(Mutex::new(target));
-        let current = Arc::clone(&target);
+        let trouble = Arc::<Trouble>::default();
+        let shared = Arc::clone(&trouble);
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let target = *current.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(carry(client, target, Arc::clone(&shared)));
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, target, cuts, accepting: accepting.abort_handle() }
+        Self { address, trouble, accepting: accepting.abort_handle() }
     }
 
     /// Returns where clients connect.
@@ -47,14 +55,20 @@ impl Proxy {
         self.address
     }
 
-    /// Leads connections that are made from now on to `target`.
-    pub fn point_at(&self, target: SocketAddr) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
-    }
-
     /// Swallows the next `count` pieces of answers, and breaks the connection of each.
     pub fn cut_answers(&self, count: u32) {
-        self.cuts.store(count, Ordering::SeqCst);
+        self.trouble.cuts.store(count, Ordering::SeqCst);
+    }
+
+    /// Holds every piece of an answer back for so many milliseconds.
+    pub fn delay_answers(&self, millis: u32) {
+        self.trouble.delay_ms.store(millis, Ordering::SeqCst);
+    }
+
+    /// Swallows answers and leaves connections open, as if the other end had vanished from the network. A
+    /// connection that missed an answer gets none afterwards either.
+    pub fn swallow_answers(&self, is_silent: bool) {
+        self.trouble.is_silent.store(is_silent, Ordering::SeqCst);
     }
 }
 
@@ -64,7 +78,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(client: TcpStream, target: SocketAddr, cuts: Arc<AtomicU32>) {
+async fn carry(client: TcpStream, target: SocketAddr, trouble: Arc<Trouble>) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     drop((client.set_nodelay(true), server.set_nodelay(true)));
     let (mut from_client, mut to_client) = client.into_split();
@@ -75,9 +89,17 @@ async fn carry(client: TcpStream, target: SocketAddr, cuts: Arc<AtomicU32>) {
     };
     let answering = async {
         let mut buffer = vec![0; 16 * 1024];
+        let mut has_missed = false;
         loop {
             let Ok(len @ 1..) = from_server.read(&mut buffer).await else { return };
+            has_missed |= trouble.is_silent.load(Ordering::SeqCst);
+            if has_missed {
+                continue;
+            }
+            let cuts = &trouble.cuts;
             let is_cut = cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let delay = trouble.delay_ms.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(delay.into())).await;
             if is_cut.is_ok() || to_client.write_all(&buffer[..len]).await.is_err() {
                 return;
             }

@@ -11,8 +11,8 @@ use crate::{port, wait};
 
 /// The name the sentinels know the master by.
 pub const MASTER: &str = "main";
-/// Silence after which a sentinel gives the master up, in milliseconds.
-const DOWN_AFTER_MS: &str = "800";
+/// Silence after which the sentinels of a trio give the master up.
+const DOWN_AFTER: Duration = Duration::from_millis(800);
 /// Longest wait for the servers to know each other, and for a failover.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,8 +23,12 @@ pub struct SentinelTrio {
     pub url: String,
     /// The master of the beginning, then its replica.
     pub servers: [RedisServer; 2],
-    sentinels: Vec<Sentinel>,
+    sentinels: Sentinels,
 }
+
+/// Three sentinels that watch one master and its replica.
+#[derive(Debug)]
+pub struct Sentinels(Vec<Sentinel>);
 
 #[derive(Debug)]
 struct Sentinel {
@@ -49,14 +53,19 @@ pub async fn trio() -> SentinelTrio {
         info.contains("master_link_status:up").then_some(())
     })
     .await;
-    let sentinels: Vec<_> = (0..3).map(|_| sentinel(&port)).collect();
-    let hosts: Vec<_> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
-    let trio = SentinelTrio {
-        url: format!("redis+sentinel://{}/{MASTER}", hosts.join(",")),
-        servers: [master, replica],
-        sentinels,
-    };
-    for sentinel in &trio.sentinels {
+    let sentinels = watch(&master, DOWN_AFTER).await;
+    SentinelTrio { url: sentinels.url(), servers: [master, replica], sentinels }
+}
+
+/// Starts three sentinels that give this master up after `down_after` of silence, and waits until they know
+/// each other and its replica.
+///
+/// # Panics
+///
+/// When they do not come up.
+pub async fn watch(master: &RedisServer, down_after: Duration) -> Sentinels {
+    let sentinels = Sentinels((0..3).map(|_| sentinel(master.port(), down_after)).collect());
+    for sentinel in &sentinels.0 {
         wait::until("a sentinel that knows the others", LIMIT, async || {
             let said: Vec<String> = ask(&sentinel.url, &["SENTINEL", "MASTER", MASTER]).await?;
             let value =
@@ -65,22 +74,69 @@ pub async fn trio() -> SentinelTrio {
         })
         .await;
     }
-    trio
+    sentinels
 }
 
-fn sentinel(master_port: &str) -> Sentinel {
+fn sentinel(master_port: u16, down_after: Duration) -> Sentinel {
     let (port, dir) = (port::free(), tempfile::tempdir().expect("a temporary folder can be made"));
     let file = dir.path().join("sentinel.conf");
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master_port} 2\n\
-         sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\nsentinel failover-timeout {MASTER} 5000\n",
-        dir.path().display()
+         sentinel down-after-milliseconds {MASTER} {}\nsentinel failover-timeout {MASTER} 5000\n",
+        dir.path().display(),
+        down_after.as_millis()
     );
     std::fs::write(&file, text).expect("the configuration can be written");
     let mut command = Command::new("redis-server");
     command.arg(&file).arg("--sentinel").stdout(Stdio::null());
     let process = Process::start(&mut command);
     Sentinel { url: format!("redis://127.0.0.1:{port}/"), port, process, _dir: dir }
+}
+
+impl Sentinels {
+    /// Returns where they are, as the product takes it.
+    pub fn url(&self) -> String {
+        let hosts: Vec<_> = self.0.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
+    }
+
+    /// Changes the silence after which the master is given up.
+    ///
+    /// # Panics
+    ///
+    /// When a sentinel does not answer.
+    pub async fn set_down_after(&self, down_after: Duration) {
+        let millis = down_after.as_millis().to_string();
+        for sentinel in &self.0 {
+            let words = ["SENTINEL", "SET", MASTER, "down-after-milliseconds", &millis];
+            ask::<String>(&sentinel.url, &words).await.expect("a sentinel answers");
+        }
+    }
+
+    /// Waits until they call this server the master and it is one.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub async fn promoted(&self, server: &RedisServer) {
+        wait::until("the failover", LIMIT, async || {
+            let is_named = self.named().await? == server.port();
+            let info: String = ask(&server.url, &["INFO", "replication"]).await?;
+            (is_named && info.contains("role:master")).then_some(())
+        })
+        .await;
+    }
+
+    async fn named(&self) -> Option<u16> {
+        for sentinel in &self.0 {
+            let told: Option<(String, u16)> =
+                ask(&sentinel.url, &["SENTINEL", "get-master-addr-by-name", MASTER]).await;
+            if let Some((_, port)) = told {
+                return Some(port);
+            }
+        }
+        None
+    }
 }
 
 impl SentinelTrio {
@@ -91,7 +147,7 @@ impl SentinelTrio {
     /// When no sentinel answers.
     pub async fn master(&self) -> usize {
         wait::until("a sentinel's answer", LIMIT, async || {
-            let port = self.named().await?;
+            let port = self.sentinels.named().await?;
             self.servers.iter().position(|server| server.port() == port)
         })
         .await
@@ -103,12 +159,7 @@ impl SentinelTrio {
     ///
     /// When that takes too long.
     pub async fn promoted(&self, server: usize) {
-        wait::until("the failover", LIMIT, async || {
-            let is_named = self.named().await? == self.servers[server].port();
-            let info: String = ask(&self.servers[server].url, &["INFO", "replication"]).await?;
-            (is_named && info.contains("role:master")).then_some(())
-        })
-        .await;
+        self.sentinels.promoted(&self.servers[server]).await;
     }
 
     /// Ends one of the sentinels at once.
@@ -117,17 +168,6 @@ impl SentinelTrio {
     ///
     /// When there is none left.
     pub fn kill_sentinel(&mut self) {
-        self.sentinels.pop().expect("a sentinel is left").process.kill();
-    }
-
-    async fn named(&self) -> Option<u16> {
-        for sentinel in &self.sentinels {
-            let told: Option<(String, u16)> =
-                ask(&sentinel.url, &["SENTINEL", "get-master-addr-by-name", MASTER]).await;
-            if let Some((_, port)) = told {
-                return Some(port);
-            }
-        }
-        None
+        self.sentinels.0.pop().expect("a sentinel is left").process.kill();
     }
 }

@@ -26,6 +26,28 @@ impl Set {
     }
 }
 
+/// How the product gets to Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Through a proxy, which answers late, or not, or breaks off.
+    Proxy,
+    /// As three sentinels say, which replace a master that is away by its replica.
+    Sentinels,
+}
+
+impl Access {
+    /// Returns what a run with this seed has.
+    pub const fn of_seed(seed: u64) -> Self {
+        if seed.is_multiple_of(2) { Self::Proxy } else { Self::Sentinels }
+    }
+
+    /// Returns what these steps need.
+    pub fn of_steps(steps: &[Step]) -> Self {
+        let fails_over = steps.iter().any(|step| step.faults.contains(&Fault::FailOverRedis));
+        if fails_over { Self::Sentinels } else { Self::Proxy }
+    }
+}
+
 /// One thing that breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -61,10 +83,15 @@ pub enum Fault {
     FullRedis,
     /// FLUSHALL.
     FlushRedis,
-    /// The replica of Redis stands still for a while, then takes over from its master, which is killed.
+    /// The replica of Redis stands still for a while; then the master is killed, and sentinels let the replica
+    /// take over. The old master comes back and still takes itself for the master.
     FailOverRedis,
     /// So many answers of Redis are lost after it did what it was asked.
     CutRedis(u32),
+    /// Every answer of Redis comes so many milliseconds late.
+    DelayRedis(u32),
+    /// Redis is asked and does what it is asked, and no answer comes, nor an end.
+    SilentRedis,
     /// Immediate shutdown of PostgreSQL, as a power cut would.
     KillPostgres,
     /// SIGKILL of the first process of PostgreSQL; its children go on until they notice.
@@ -81,6 +108,8 @@ pub enum Fault {
     MissingPartition,
     /// So many answers of PostgreSQL are lost after it did what it was asked.
     CutPostgres(u32),
+    /// PostgreSQL does what it is asked, and no answer comes, nor an end.
+    SilentPostgres,
     /// Somebody else writes to the embedded database and does not finish.
     LockSqlite,
 }
@@ -117,6 +146,8 @@ impl Fault {
                 | Self::FlushRedis
                 | Self::FailOverRedis
                 | Self::CutRedis(_)
+                | Self::DelayRedis(_)
+                | Self::SilentRedis
                 | Self::KillPostgres
                 | Self::KillPostmaster
                 | Self::TerminateSessions
@@ -125,7 +156,22 @@ impl Fault {
                 | Self::SlowPostgres
                 | Self::MissingPartition
                 | Self::CutPostgres(_)
+                | Self::SilentPostgres
                 | Self::LockSqlite
+        )
+    }
+
+    /// Tells whether edges may have to wait for Redis, or it does not take clicks.
+    pub(super) const fn delays_clicks(self) -> bool {
+        matches!(
+            self,
+            Self::KillRedis
+                | Self::PauseRedis
+                | Self::FullRedis
+                | Self::FailOverRedis
+                | Self::CutRedis(_)
+                | Self::DelayRedis(_)
+                | Self::SilentRedis
         )
     }
 
@@ -158,12 +204,13 @@ impl fmt::Display for Step {
 /// Draws a schedule that takes about `length`.
 pub fn draw(seed: u64, length: Duration, set: Set) -> Vec<Step> {
     let mut rng = StdRng::seed_from_u64(seed);
+    let access = Access::of_seed(seed);
     let mut steps = Vec::new();
     let mut taken = Duration::ZERO;
     while taken < length {
-        let mut faults = vec![one(&mut rng, set)];
+        let mut faults = vec![one(&mut rng, set, access)];
         if !faults[0].is_alone() && rng.random_bool(0.4) {
-            let second = one(&mut rng, set);
+            let second = one(&mut rng, set, access);
             if second.is_of_a_server() != faults[0].is_of_a_server() && !second.is_alone() {
                 faults.push(second);
             }
@@ -179,7 +226,7 @@ pub fn draw(seed: u64, length: Duration, set: Set) -> Vec<Step> {
     steps
 }
 
-fn one(rng: &mut StdRng, set: Set) -> Fault {
+fn one(rng: &mut StdRng, set: Set, access: Access) -> Fault {
     let point = *FAILPOINTS.choose(rng).expect("there are some");
     let count =
         if point.starts_with("mid_d") || point.starts_with("mid_t") { 1 } else { rng.random_range(1..8) };
@@ -221,9 +268,6 @@ fn one(rng: &mut StdRng, set: Set) -> Fault {
         Fault::PauseRedis,
         Fault::FullRedis,
         Fault::FlushRedis,
-        Fault::FailOverRedis,
-        Fault::CutRedis(answers),
-        Fault::CutRedis(few),
         Fault::KillPostgres,
         Fault::KillPostmaster,
         Fault::TerminateSessions,
@@ -233,8 +277,21 @@ fn one(rng: &mut StdRng, set: Set) -> Fault {
         Fault::MissingPartition,
         Fault::CutPostgres(answers),
         Fault::CutPostgres(few),
+        Fault::SilentPostgres,
     ];
-    let all: &[Fault] = if set == Set::Clustered { &clustered } else { &embedded };
+    let of_access: &[Fault] = match access {
+        Access::Proxy => &[
+            Fault::CutRedis(answers),
+            Fault::CutRedis(few),
+            Fault::DelayRedis(200 + number % 3000),
+            Fault::SilentRedis,
+        ],
+        Access::Sentinels => &[Fault::FailOverRedis, Fault::FailOverRedis],
+    };
+    let all: Vec<Fault> = match set {
+        Set::Clustered => [&clustered, of_access].concat(),
+        Set::Embedded => embedded.into(),
+    };
     *all.choose(rng).expect("there are some")
 }
 
@@ -257,13 +314,14 @@ mod tests {
     #[test]
     fn every_fault_comes_up_within_some_seeds() {
         let hour = Duration::from_secs(3600);
-        for (set, kinds) in [(Set::Clustered, 26), (Set::Embedded, 8)] {
-            let drawn: std::collections::BTreeSet<String> = draw(1, hour, set)
+        for (set, kinds) in [(Set::Clustered, 28), (Set::Embedded, 7)] {
+            let drawn: std::collections::BTreeSet<String> = [draw(1, hour, set), draw(2, hour, set)]
                 .iter()
+                .flatten()
                 .flat_map(|step| &step.faults)
                 .map(|fault| format!("{fault:?}").split('(').next().unwrap_or_default().to_owned())
                 .collect();
-            assert!(drawn.len() >= kinds - 1, "{drawn:?}");
+            assert!(drawn.len() >= kinds, "{drawn:?}");
         }
     }
 }

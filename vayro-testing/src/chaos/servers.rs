@@ -7,14 +7,19 @@ use std::time::Duration;
 use redis::streams::StreamRangeReply;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::schedule::Fault;
+use super::schedule::{Access, Fault};
 use crate::postgres::{self, PostgresServer};
 use crate::proxy::Proxy;
 use crate::redis::{self as own_redis, RedisServer};
+use crate::sentinel::{self, Sentinels};
 use crate::wait;
 
 /// How long a server may take for what the tests ask.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Silence after which sentinels replace the master: longer than any other fault lasts, and while it is to be
+/// replaced.
+const PATIENT_SENTINELS: Duration = Duration::from_secs(60);
+const HASTY_SENTINELS: Duration = Duration::from_millis(1500);
 /// Sessions of the product.
 const TERMINATE: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'vayro'";
@@ -47,15 +52,22 @@ const SLOW: &str = "CREATE OR REPLACE FUNCTION chaos_slow() RETURNS trigger LANG
 const LOCK: &str = "BEGIN; LOCK TABLE link_totals IN ACCESS EXCLUSIVE MODE";
 const QUICK: &str = "DROP TRIGGER IF EXISTS chaos_slow ON link_totals";
 
-/// Both servers with a proxy in front of each.
+/// What leads the product to Redis.
+#[derive(Debug)]
+enum Front {
+    Proxy(Proxy),
+    /// The replica follows, and the sentinels watch both.
+    Sentinels(RedisServer, Sentinels),
+}
+
+/// Both servers, and what is in front of them.
 #[derive(Debug)]
 pub(super) struct Servers {
     postgres: PostgresServer,
+    /// What the product works with.
     redis: RedisServer,
-    /// Follows `redis`.
-    replica: RedisServer,
+    front: Front,
     postgres_proxy: Proxy,
-    redis_proxy: Proxy,
     lock: Option<PgConnection>,
     /// Visits that were in the stream or among the dead letters when Redis was emptied, or replaced by a replica
     /// that never had them.
@@ -81,18 +93,22 @@ async fn ask<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> 
     command.query_async(&mut connection(server).await).await.expect("Redis answers the tests")
 }
 
-/// Starts a server that follows `master`, and waits until it has everything.
+/// Starts a server that follows `master`.
 async fn replica_of(master: &RedisServer) -> RedisServer {
     let replica = own_redis::server().await;
-    // Not in its arguments: started again, it is what it was made meanwhile.
+    // Not in its arguments: started again, it is a master until somebody tells it better.
     let at = address(&master.url);
     drop(ask::<String>(&replica, &["REPLICAOF", &at.ip().to_string(), &at.port().to_string()]).await);
+    replica
+}
+
+/// Waits until a server follows its master and has everything.
+async fn follows(replica: &RedisServer) {
     wait::until("a replica of Redis", PATIENCE, async || {
-        let state: String = ask(&replica, &["INFO", "replication"]).await;
+        let state: String = ask(replica, &["INFO", "replication"]).await;
         state.contains("master_link_status:up").then_some(())
     })
     .await;
-    replica
 }
 
 /// Returns the visits that are in the stream or among the dead letters, and does what `words` say in the same
@@ -114,15 +130,21 @@ impl Servers {
     /// # Panics
     ///
     /// When they do not come up.
-    pub(super) async fn start() -> Self {
+    pub(super) async fn start(access: Access) -> Self {
         let (postgres, redis) = (postgres::server().await, own_redis::server().await);
-        let replica = replica_of(&redis).await;
+        let front = match access {
+            Access::Proxy => Front::Proxy(Proxy::start(address(&redis.url)).await),
+            Access::Sentinels => {
+                let replica = replica_of(&redis).await;
+                follows(&replica).await;
+                Front::Sentinels(replica, sentinel::watch(&redis, PATIENT_SENTINELS).await)
+            }
+        };
         Self {
             postgres_proxy: Proxy::start(address(&postgres.url)).await,
-            redis_proxy: Proxy::start(address(&redis.url)).await,
             postgres,
             redis,
-            replica,
+            front,
             lock: None,
             flushed: BTreeSet::new(),
         }
@@ -135,7 +157,10 @@ impl Servers {
 
     /// Where Redis is for the product.
     pub(super) fn redis_url(&self) -> String {
-        format!("redis://{}/", self.redis_proxy.address())
+        match &self.front {
+            Front::Proxy(proxy) => format!("redis://{}/", proxy.address()),
+            Front::Sentinels(_, sentinels) => sentinels.url(),
+        }
     }
 
     /// Where PostgreSQL is without a proxy.
@@ -179,25 +204,39 @@ impl Servers {
         self.flushed.extend(lost);
     }
 
+    fn redis_proxy(&self) -> &Proxy {
+        match &self.front {
+            Front::Proxy(proxy) => proxy,
+            Front::Sentinels(..) => unreachable!("with sentinels there is no proxy"),
+        }
+    }
+
     /// The replica stops hearing anything.
     async fn leave_behind(&self) {
-        self.replica.pause();
+        let Front::Sentinels(replica, _) = &self.front else { unreachable!("a proxy has no replica") };
+        // What was a master before may still have to find out that it is none any more.
+        follows(replica).await;
+        replica.pause();
         // Else it would find much of the rest in its socket when it goes on.
         let _: i64 = self.ask(&["CLIENT", "KILL", "TYPE", "replica"]).await;
     }
 
-    /// The replica takes over with what it has. Another one follows it then.
+    /// The sentinels let the replica take over with what it has, and the old master comes back.
     async fn fail_over(&mut self) {
+        let Front::Sentinels(replica, sentinels) = &mut self.front else {
+            unreachable!("a proxy has no replica")
+        };
         // Takes nothing from here on, so that what is lost is known exactly.
         let had = held(&self.redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
         self.redis.kill();
-        self.replica.resume();
-        drop(ask::<String>(&self.replica, &["REPLICAOF", "NO", "ONE"]).await);
-        let has = held(&self.replica, &["PING"]).await;
+        replica.resume();
+        let has = held(replica, &["PING"]).await;
         self.flushed.extend(had.difference(&has).cloned());
-        self.redis_proxy.point_at(address(&self.replica.url));
-        let next = replica_of(&self.replica).await;
-        self.redis = std::mem::replace(&mut self.replica, next);
+        sentinels.set_down_after(HASTY_SENTINELS).await;
+        sentinels.promoted(replica).await;
+        sentinels.set_down_after(PATIENT_SENTINELS).await;
+        std::mem::swap(&mut self.redis, replica);
+        replica.restart().await;
     }
 
     /// Breaks something.
@@ -214,7 +253,9 @@ impl Servers {
             }
             Fault::FlushRedis => self.flush().await,
             Fault::FailOverRedis => self.leave_behind().await,
-            Fault::CutRedis(count) => self.redis_proxy.cut_answers(count),
+            Fault::CutRedis(count) => self.redis_proxy().cut_answers(count),
+            Fault::DelayRedis(millis) => self.redis_proxy().delay_answers(millis),
+            Fault::SilentRedis => self.redis_proxy().swallow_answers(true),
             Fault::KillPostgres => self.postgres.kill(),
             Fault::KillPostmaster => self.postgres.kill_first_process(),
             Fault::SlowPostgres => drop(self.locking(SLOW).await),
@@ -223,6 +264,7 @@ impl Servers {
             Fault::LockPostgres => self.lock = self.locking(LOCK).await,
             Fault::MissingPartition => self.sql(DETACH).await,
             Fault::CutPostgres(count) => self.postgres_proxy.cut_answers(count),
+            Fault::SilentPostgres => self.postgres_proxy.swallow_answers(true),
             other => unreachable!("{other:?} is not of a server"),
         }
     }
@@ -249,13 +291,16 @@ impl Servers {
                 drop(self.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await);
             }
             Fault::FailOverRedis => self.fail_over().await,
-            Fault::CutRedis(_) => self.redis_proxy.cut_answers(0),
+            Fault::CutRedis(_) => self.redis_proxy().cut_answers(0),
+            Fault::DelayRedis(_) => self.redis_proxy().delay_answers(0),
+            Fault::SilentRedis => self.redis_proxy().swallow_answers(false),
             Fault::KillPostgres | Fault::KillPostmaster => self.postgres.restart().await,
             Fault::SlowPostgres => self.sql(QUICK).await,
             Fault::ReadOnlyPostgres => self.read_only("off").await,
             Fault::LockPostgres => self.lock = None,
             Fault::MissingPartition => self.sql(ATTACH).await,
             Fault::CutPostgres(_) => self.postgres_proxy.cut_answers(0),
+            Fault::SilentPostgres => self.postgres_proxy.swallow_answers(false),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use sqlx::{Executor as _, SqliteConnection};
 
 use super::damage;
 use super::rows::Rows;
-use super::schedule::{Damage, Fault, Set, Step};
+use super::schedule::{Access, Damage, Fault, Set, Step};
 use super::servers::Servers;
 use super::{APPEND_TIMEOUT, REDIS_BOUND, RING_BOUND};
 use crate::disk::SmallDisk;
@@ -82,13 +82,18 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn start(set: Set, disk: Option<SmallDisk>, has_failpoints: bool) -> Self {
+    pub(super) async fn start(
+        set: Set,
+        access: Access,
+        disk: Option<SmallDisk>,
+        has_failpoints: bool,
+    ) -> Self {
         let dir = disk.as_ref().map_or_else(tempfile::tempdir, |disk| tempfile::tempdir_in(disk.path()));
         let dir = dir.expect("a temporary folder can be made");
         let (system, servers) = match set {
             Set::Embedded => (System::up_in(dir, &[], SETTINGS).await, None),
             Set::Clustered => {
-                let servers = Servers::start().await;
+                let servers = Servers::start(access).await;
                 let settings = [SETTINGS, CLUSTERED].concat();
                 let (postgres, redis) = (servers.postgres_url(), servers.redis_url());
                 (System::clustered_in(dir, &postgres, &redis, &settings).await, Some(servers))
@@ -141,16 +146,7 @@ impl World {
         // Processes that are started anew need their servers.
         let (of_servers, of_processes): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_of_a_server());
-        let is_redis_failing = of_servers.iter().any(|fault| {
-            matches!(
-                fault,
-                Fault::KillRedis
-                    | Fault::PauseRedis
-                    | Fault::FullRedis
-                    | Fault::FailOverRedis
-                    | Fault::CutRedis(_)
-            )
-        });
+        let is_redis_failing = of_servers.iter().any(|fault| fault.delays_clicks());
         let ring_bound = if is_redis_failing { RING_BOUND + APPEND_TIMEOUT } else { RING_BOUND };
         let is_start =
             |fault: &&Fault| matches!(fault, Fault::DieAt(..) | Fault::StopAt(..) | Fault::Overlap);

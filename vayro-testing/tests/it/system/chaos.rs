@@ -124,6 +124,22 @@ fn a_replica_that_lags_takes_over_and_no_later_click_is_taken_for_an_earlier_one
 }
 
 #[test]
+fn answers_that_come_late_or_never_are_not_waited_for() {
+    let steps = [
+        step(&[Fault::DelayRedis(3_000)], 3.0),
+        step(&[Fault::SilentRedis], 3.0),
+        step(&[Fault::SilentPostgres], 3.0),
+        step(&[Fault::SilentRedis, Fault::KillWorker], 2.0),
+    ];
+    survives(Set::Clustered, &steps);
+}
+
+#[test]
+fn chaos_with_sentinels() {
+    holds(20_261_123, Set::Clustered, Duration::from_secs(10));
+}
+
+#[test]
 fn chaos_on_postgres_and_redis() {
     holds(20_261_122, Set::Clustered, Duration::from_secs(15));
 }
