@@ -24,6 +24,9 @@ const PASSWORD: &str = "correct horse battery staple";
 /// One client sends all visits of a test, and each of them is to count.
 const EVERY_VISIT_COUNTS: (&str, &str) = ("VAYRO_WORKER__REPEAT_WINDOW", "0s");
 
+/// Names the file that servers of a system log into; without it they log where the tests do.
+pub const LOG_FILE: &str = "VAYRO_TESTING_LOG_FILE";
+
 /// The role a process of a clustered system plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -251,10 +254,13 @@ impl System {
         self.prepared(Command::new(executable(name)))
     }
 
-    /// A process that goes on after [`Process::limit_files`] made a write of its fail.
+    /// A process that goes on after [`Process::limit_files`] made a write of its fail, and that logs into the
+    /// file [`LOG_FILE`] names, if any.
     fn server(&self, name: &str) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable(name));
+        let script =
+            format!("trap '' XFSZ; [ -z \"${LOG_FILE}\" ] || exec 2>>\"${LOG_FILE}\"; exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(executable(name));
         self.prepared(command)
     }
 

@@ -6,6 +6,7 @@ mod clustered;
 mod disks;
 mod embedded;
 mod faults;
+mod privacy;
 mod real_input;
 mod replica;
 mod restore;
