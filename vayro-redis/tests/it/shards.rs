@@ -8,7 +8,9 @@ use redis::aio::MultiplexedConnection;
 use vayro_core::click::Click;
 use vayro_core::ids::{ClickId, LinkId};
 use vayro_core::ports::{ClickSink as _, ClickStream as _, DeadLetterStore as _};
+use vayro_core::purge::ClickSelector;
 use vayro_core::stream::{DeadLetterFilter, DeadReason, Delivery, NewDeadLetter};
+use vayro_core::timestamp::Timestamp;
 use vayro_redis::{RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, SetShardsError, Shard};
 use vayro_testing::wait;
 
@@ -135,6 +137,57 @@ async fn what_waits_is_counted_over_all_shards() {
     let again = RedisClickStream::new(&s.client, "one").reclaim(MANY, Duration::ZERO).await.expect("a batch");
     assert_eq!(decode(&again), decode(&taken), "of every shard that is held");
     assert!(again.iter().all(|delivery| delivery.attempts == 2));
+}
+
+#[tokio::test]
+async fn a_replay_reaches_back_in_every_shard() {
+    let s = setting(3).await;
+    let (old, new) = (clicks(0..30), clicks(30..60));
+    let stream = RedisClickStream::new(&s.client, "one");
+    s.sink.append(&old).await.expect("taken");
+    drain(&stream, &old).await;
+    tokio::time::sleep(GLANCE).await;
+    let since = support::now();
+    tokio::time::sleep(GLANCE).await;
+    s.sink.append(&new).await.expect("taken");
+    drain(&stream, &new).await;
+    assert_eq!(stream.replay(since).await.expect("replayed").count, 30);
+    drain(&stream, &new).await;
+    assert_eq!(stream.replay(Timestamp::EPOCH).await.expect("replayed").count, 60);
+    drain(&stream, &[old, new].concat()).await;
+    assert!(stream.next_batch(MANY, GLANCE).await.expect("a batch").is_empty(), "each came once");
+}
+
+#[tokio::test]
+async fn a_purge_goes_through_every_shard() {
+    let s = setting(3).await;
+    let sent = clicks(0..60);
+    s.sink.append(&sent).await.expect("taken");
+    let stream = RedisClickStream::new(&s.client, "one");
+    let held = stream.next_batch(NonZeroUsize::new(20).expect("not zero"), SOON).await.expect("a batch");
+    assert!(!held.is_empty());
+    let purge = async |selector: ClickSelector| {
+        let (mut purged, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = stream.purge(&selector, after.as_deref()).await.expect("purged");
+            for id in page.items {
+                assert!(purged.insert(id), "{id} was purged twice");
+            }
+            after = page.next;
+            if after.is_none() {
+                break purged;
+            }
+        }
+    };
+    let later = support::now().plus(Duration::from_hours(1_000_000));
+    assert_eq!(purge(ClickSelector::of_link(sent[7].link_id, later)).await, ids(&sent[7..8]));
+    // A time names clicks of every link, and so of every shard.
+    let (from, to) =
+        (sent[0].id.timestamp(), sent[59].id.timestamp().map(|at| at.plus(Duration::from_secs(1))));
+    let everything = ClickSelector::new(None, from, to, None).expect("valid");
+    let rest: BTreeSet<ClickId> = ids(&sent).into_iter().filter(|id| *id != sent[7].id).collect();
+    assert_eq!(purge(everything).await, rest);
+    assert!(stream.next_batch(MANY, GLANCE).await.expect("a batch").is_empty(), "nothing waits any more");
 }
 
 #[tokio::test]
