@@ -42,7 +42,7 @@ async fn take(stream: &RedisClickStream, expected: &BTreeSet<ClickId>, got: &mut
     .await;
 }
 
-/// Trap 1 and more: the new master may use the ids of entries again that only the old one had.
+/// The new master may use the ids of entries again that only the old one had.
 #[tokio::test]
 async fn clicks_flow_on_over_a_failover() {
     let mut trio = sentinel::trio().await;

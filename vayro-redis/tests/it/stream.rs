@@ -81,7 +81,7 @@ async fn an_entry_has_the_specifications_fields() {
     assert!(groups[0].contains(&("name".to_owned(), redis::Value::BulkString(b"workers".to_vec()))));
 }
 
-/// Trap 1: after a failover the server may use an id again, so clicks are told apart by their own ids.
+/// After a failover the server may use an id again, so clicks are told apart by their own ids.
 #[tokio::test]
 async fn the_servers_id_says_nothing_about_the_click() {
     let mut s = setting().await;
@@ -102,7 +102,7 @@ async fn the_servers_id_says_nothing_about_the_click() {
     assert_eq!(decode(&other[0]).id, click(2).id, "under an old id, it is another click");
 }
 
-/// Trap 3: a length limit would drop clicks that no worker has seen.
+/// A length limit would drop clicks that no worker has seen.
 #[tokio::test]
 async fn the_stream_grows_for_as_long_as_nobody_reads() {
     let mut s = setting().await;
@@ -118,7 +118,7 @@ async fn the_stream_grows_for_as_long_as_nobody_reads() {
     assert_eq!(stats.added_total, Some(12_000));
 }
 
-/// Trap 4: nil is unknown, and a wrong lag is only a hint.
+/// Nil is unknown, and a wrong lag is only a hint.
 #[tokio::test]
 async fn undelivered_entries_are_counted_where_the_server_cannot() {
     let mut s = setting().await;
@@ -136,7 +136,7 @@ async fn undelivered_entries_are_counted_where_the_server_cannot() {
     assert_eq!(stats.undelivered.count, 1);
 }
 
-/// Trap 5: a group made late, or made again, begins at the beginning.
+/// A group made late, or made again, begins at the beginning.
 #[tokio::test]
 async fn a_lost_group_is_made_again_from_the_beginning() {
     let mut s = setting().await;
@@ -171,7 +171,7 @@ async fn a_stream_that_vanishes_under_a_waiting_consumer_is_made_again() {
     assert_eq!(decode(&taken[0]), click(1));
 }
 
-/// Trap 6: entries of a deleted consumer can never be claimed.
+/// Entries of a deleted consumer can never be claimed.
 #[tokio::test]
 async fn only_consumers_that_hold_nothing_are_forgotten() {
     let mut s = setting().await;
@@ -198,7 +198,7 @@ async fn only_consumers_that_hold_nothing_are_forgotten() {
     s.stream.leave().await.expect("nothing to leave");
 }
 
-/// Trap 8: putting aside is one step, so doing it again finds nothing to do.
+/// Putting aside is one step, so doing it again finds nothing to do.
 #[tokio::test]
 async fn an_entry_becomes_one_dead_letter_however_often_it_is_tried() {
     let mut s = setting().await;
@@ -251,7 +251,7 @@ async fn a_letter_of_unknown_origin_is_listed_all_the_same() {
     assert_eq!(store.purge(&[page.items[0].id.clone()]).await.expect("purged"), 1);
 }
 
-/// Trap 10: a call that waits holds up nobody.
+/// A call that waits holds up nobody.
 #[tokio::test]
 async fn a_waiting_call_does_not_hold_up_others() {
     let s = setting().await;
