@@ -8,6 +8,8 @@
 //! Days of a week that is over are put together in one more rollup, see [`RollupSet::weeks`]: a year is some sixty of them
 //! then instead of 365, and its visitors are numbers and not sketches.
 //!
+//! A link that was busy on a day gets rollups of that day's hours once the day is over, see [`BUSY_CLICKS`].
+//!
 //! Writers turn the rows they really stored into [`gains`], and add each to what is stored under its key
 //! with [`Rollup::add`], in the transaction that stores the rows. Readers are served by
 //! [`RolledUpAnalytics`], which looks at raw clicks only where a question begins or ends in the middle of
@@ -18,6 +20,7 @@
 
 mod answer;
 mod buckets;
+mod busy;
 mod check;
 mod column;
 mod gain;
@@ -30,6 +33,7 @@ mod week;
 mod week_visitors;
 
 pub use answer::{Clock, RolledUpAnalytics};
+pub use busy::{BUSY_CLICKS, busy};
 pub use check::{RollupCheck, RollupSet};
 pub use column::ColumnError;
 pub use gain::{Gain, gains};

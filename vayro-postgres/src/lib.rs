@@ -17,6 +17,7 @@ mod detach;
 mod domains;
 mod error;
 mod events;
+mod hours;
 mod idempotency;
 mod instant;
 mod keys;

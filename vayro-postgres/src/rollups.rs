@@ -22,7 +22,7 @@ use crate::analytics::push_scope;
 use crate::database::PgStores;
 use crate::error::{internal, store_error};
 use crate::instant::Instant;
-use crate::{recount, weeks};
+use crate::{hours, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -55,7 +55,7 @@ pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
     " FROM click_rollups
-      WHERE workspace_id = $1 AND span IN ('hour', 'day') AND start >= $2 AND start < $3"
+      WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour') AND start >= $2 AND start < $3"
 );
 
 /// Rollups inserted by one statement when a day is counted again.
@@ -223,6 +223,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     let days = gains.iter().map(|(key, _)| (key.workspace_id, Day::of(key.start))).collect();
     stand_beside_writers(connection, &days).await?;
     weeks::remove_outdated(connection, &gains).await?;
+    hours::remove_outdated(connection, &gains).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
     let mut sums = Columns::default();
@@ -366,6 +367,11 @@ impl RollupStore for PgStores {
 
     async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError> {
         let work = async |connection: &mut PgConnection| weeks::roll_up(connection, (from, to), max).await;
+        self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
+    }
+
+    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        let work = async |connection: &mut PgConnection| hours::roll_up(connection, (from, to)).await;
         self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 

@@ -10,6 +10,7 @@ use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, Wo
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
+use crate::hours;
 use crate::instant::Instant;
 use crate::recount::set_of;
 use crate::rollups::{self, byte_columns, damaged};
@@ -124,6 +125,9 @@ pub(crate) async fn roll_up(
     let mut made = 0;
     for (workspace, start) in due {
         let week = Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: start.0 });
+        for (workspace_id, day) in week.0.days() {
+            made += hours::of_day(connection, workspace_id, day).await?;
+        }
         for links in week.missing(connection).await?.chunks(LINKS_PER_STEP) {
             made += week.make(connection, links).await?;
         }

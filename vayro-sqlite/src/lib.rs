@@ -16,6 +16,7 @@ mod database;
 mod domains;
 mod error;
 mod events;
+mod hours;
 mod idempotency;
 mod keys;
 mod ledger;

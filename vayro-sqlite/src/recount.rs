@@ -18,11 +18,18 @@ use crate::weeks;
 /// Clicks held in memory at once.
 const CHUNK: usize = 5_000;
 
-const CLICKS: &str =
-    "SELECT id, link_id, timestamp, class, country_code, region, city, device_type, browser, os,
+/// Clicks of a workspace and time.
+macro_rules! clicks {
+    () => {
+        "SELECT id, link_id, timestamp, class, country_code, region, city, device_type, browser, os,
         language, referer_host, domain, trigger, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
         visitor_id
-    FROM click_events WHERE workspace_id = ?1 AND timestamp >= ?2 AND timestamp < ?3";
+    FROM click_events WHERE workspace_id = ?1 AND timestamp >= ?2 AND timestamp < ?3"
+    };
+}
+
+/// Those of one link.
+const OF_LINK: &str = concat!(clicks!(), " AND link_id = ?4");
 
 pub(crate) fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_micros(micros).ok_or_else(|| sqlx::Error::Decode("an instant outside all time".into()))
@@ -61,18 +68,25 @@ fn click(row: &SqliteRow, workspace_id: WorkspaceId) -> Result<ClickRow, sqlx::E
     })
 }
 
-async fn count(
+/// Adds the clicks of a day of a workspace, or of one link of it, to `set`.
+pub(crate) async fn count(
     connection: &mut SqliteConnection,
     workspace_id: WorkspaceId,
     day: Day,
+    link_id: Option<LinkId>,
+    mut set: RollupSet,
 ) -> Result<RollupSet, sqlx::Error> {
-    let mut set = RollupSet::default();
     let mut chunk = Vec::with_capacity(CHUNK);
-    let mut rows = sqlx::query(CLICKS)
-        .bind(workspace_id.as_uuid())
-        .bind(day.start().as_micros())
-        .bind(day.end().as_micros())
-        .fetch(connection);
+    let query = match link_id {
+        None => sqlx::query(clicks!()),
+        Some(_) => sqlx::query(OF_LINK),
+    };
+    let query = query.bind(workspace_id.as_uuid()).bind(day.start().as_micros()).bind(day.end().as_micros());
+    let query = match link_id {
+        None => query,
+        Some(link_id) => query.bind(link_id.as_uuid()),
+    };
+    let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await? {
         chunk.push(click(&row, workspace_id)?);
         if chunk.len() == CHUNK {
@@ -139,7 +153,7 @@ async fn replace(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM click_rollups
-         WHERE workspace_id = ?1 AND span IN ('hour', 'day') AND start >= ?2 AND start < ?3",
+         WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour') AND start >= ?2 AND start < ?3",
     )
     .bind(workspace_id.as_uuid())
     .bind(day.start().as_micros())
@@ -171,8 +185,10 @@ pub(crate) async fn recount(
         tx.commit().await?;
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
-    let counted = count(&mut tx, workspace_id, day).await?;
-    let mut check = counted.check(&stored(&mut tx, workspace_id, day).await?);
+    let stored = stored(&mut tx, workspace_id, day).await?;
+    let set = RollupSet::with_hours_of(stored.links_with_hours());
+    let counted = count(&mut tx, workspace_id, day, None, set).await?;
+    let mut check = counted.check(&stored);
     check.add(weeks::check(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;

@@ -16,7 +16,7 @@ use crate::analytics::{push_scope, push_time};
 use crate::clicks::WriteFailed;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
-use crate::{recount, weeks};
+use crate::{hours, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -43,7 +43,7 @@ pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
     " FROM click_rollups
-      WHERE workspace_id = ?1 AND span IN ('hour', 'day') AND start >= ?2 AND start < ?3"
+      WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour') AND start >= ?2 AND start < ?3"
 );
 
 /// Rollups per statement, largest first. Few sizes, so that the statements stay prepared whatever the
@@ -74,6 +74,7 @@ const UPDATE: &str = concat!(
 pub(crate) fn add(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), WriteFailed> {
     let gains = gains(rows.iter().copied());
     weeks::remove_outdated(tx, &gains)?;
+    hours::remove_outdated(tx, &gains)?;
     let mut find = tx.prepare(FIND)?;
     let mut insert = tx.prepare(INSERT)?;
     let mut update = tx.prepare(UPDATE)?;
@@ -259,6 +260,10 @@ impl RollupStore for SqliteStores {
 
     async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError> {
         weeks::roll_up(self, (from, to), max).await.map_err(store_error)
+    }
+
+    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        hours::roll_up(self, (from, to)).await.map_err(store_error)
     }
 
     async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {

@@ -11,6 +11,7 @@ use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, Wo
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
+use crate::hours;
 use crate::recount::{add_rows, instant};
 use crate::rollups::{self, byte_columns, damaged};
 
@@ -110,6 +111,9 @@ pub(crate) async fn roll_up(
     for (workspace, start) in due {
         let week =
             Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: instant(start)? });
+        for (workspace_id, day) in week.0.days() {
+            made += hours::of_day(stores, workspace_id, day).await?;
+        }
         let missing = week.missing(&mut *stores.readers.acquire().await?).await?;
         for links in missing.chunks(LINKS_PER_STEP) {
             made += week.make(stores, links).await?;

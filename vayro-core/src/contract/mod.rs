@@ -6,6 +6,7 @@ pub mod analytics;
 pub mod clicks;
 mod concurrent;
 pub mod events;
+pub mod hours;
 pub mod idempotency;
 pub mod ledger;
 pub mod link_lists;

@@ -86,6 +86,17 @@ fn without_weeks((from, to): Piece, starts: impl IntoIterator<Item = Timestamp>)
     rest
 }
 
+/// Cuts a piece where days begin.
+fn by_day((start, end): Piece) -> Vec<Piece> {
+    let (mut pieces, mut next) = (Vec::new(), start);
+    while next < end {
+        let midnight = plus(RollupSpan::Day.floor(next), RollupSpan::Day.micros()).unwrap_or(end).min(end);
+        pieces.push((next, midnight));
+        next = midnight;
+    }
+    pieces
+}
+
 /// Returns the days that `edges` cut in two, within `from` to `to`.
 fn cut_days(edges: impl IntoIterator<Item = Timestamp>, (from, to): Piece) -> Vec<Timestamp> {
     let within = |at: &Timestamp| (from..=to).contains(at);
@@ -169,6 +180,77 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
             }
         }
         Ok(())
+    }
+}
+
+impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
+    /// Breaks parts of days down, by their hours as far as these are kept.
+    async fn parts(
+        &self,
+        scope: &ClickScope,
+        dimension: Dimension,
+        pieces: Vec<Piece>,
+        now: Timestamp,
+    ) -> Result<(Vec<RollupValues>, Vec<Breakdown>), StoreError> {
+        let parts: Vec<DayPart> =
+            pieces.into_iter().flat_map(by_day).map(|piece| DayPart::new(piece, now)).collect();
+        let whole: Vec<Piece> = parts.iter().filter_map(|part| part.hours).collect();
+        let span = if scope.link_id.is_some() { RollupSpan::BusyHour } else { RollupSpan::Hour };
+        let hours = async {
+            if whole.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.store.values(&range(scope, span, whole), dimension).await
+        };
+        if span == RollupSpan::Hour {
+            let ends = parts.iter().flat_map(|part| part.without_hours());
+            return try_join(hours, self.count_values(scope, dimension, ends)).await;
+        }
+        let found = hours.await?;
+        // All hours of a link's day are there or none. Where none is found, there may be clicks or not.
+        let has_hours = |part: &DayPart| {
+            let within =
+                |hour: &RollupValues| part.hours.is_some_and(|(from, to)| (from..to).contains(&hour.start));
+            found.iter().any(within)
+        };
+        let rest =
+            parts.iter().flat_map(|part| if has_hours(part) { part.without_hours() } else { vec![part.all] });
+        let counted = self.count_values(scope, dimension, rest).await?;
+        Ok((found, counted))
+    }
+
+    /// Breaks pieces down from their clicks.
+    async fn count_values(
+        &self,
+        scope: &ClickScope,
+        dimension: Dimension,
+        pieces: impl IntoIterator<Item = Piece>,
+    ) -> Result<Vec<Breakdown>, StoreError> {
+        try_join_all(pieces.into_iter().map(async |(start, end)| {
+            let piece = ClickScope { start, end, ..scope.clone() };
+            self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await
+        }))
+        .await
+    }
+}
+
+/// Part of a UTC day.
+struct DayPart {
+    all: Piece,
+    /// The whole hours in it.
+    hours: Option<Piece>,
+}
+
+impl DayPart {
+    fn new(all: Piece, now: Timestamp) -> Self {
+        Self { all, hours: cut(all, RollupSpan::Hour, now).0 }
+    }
+
+    /// Returns what is left of it without its whole hours.
+    fn without_hours(&self) -> Vec<Piece> {
+        let (start, end) = self.all;
+        let (from, to) = self.hours.unwrap_or((end, end));
+        [(start, from), (to, end)].into_iter().filter(|(start, end)| start < end).collect()
     }
 }
 
@@ -310,17 +392,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
             return self.store.breakdown(scope, dimension, max).await;
         }
         let now = (self.clock)();
-        let (days, mut rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
-        let mut hours = Vec::new();
-        if scope.link_id.is_none() {
-            let mut smaller = Vec::new();
-            for piece in rest {
-                let (whole, ends) = cut(piece, RollupSpan::Hour, now);
-                hours.extend(whole);
-                smaller.extend(ends);
-            }
-            rest = smaller;
-        }
+        let (days, rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
         let days = async {
             let Some(days) = days else { return Ok((Vec::new(), Vec::new())) };
             let read = |span, pieces| {
@@ -329,18 +401,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
             };
             read_days(whole_weeks(days), days, |values: &RollupValues| values.start, read).await
         };
-        let hours = async {
-            if hours.is_empty() {
-                return Ok(Vec::new());
-            }
-            self.store.values(&range(scope, RollupSpan::Hour, hours), dimension).await
-        };
-        let rollups = try_join(days, hours);
-        let raw = try_join_all(rest.into_iter().map(async |(start, end)| {
-            let piece = ClickScope { start, end, ..scope.clone() };
-            self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await
-        }));
-        let (((weeks, days), hours), raw) = try_join(rollups, raw).await?;
+        let ((weeks, days), (hours, raw)) = try_join(days, self.parts(scope, dimension, rest, now)).await?;
         let sum = || {
             let mut sums = ValueSums::default();
             weeks

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::ColumnError;
-use super::gain::gains;
-use super::key::{RollupKey, RollupSpan};
+use super::gain::{gains, gains_of_busy_hours};
+use super::key::{RollupKey, RollupSpan, Subject};
 use super::quarters::Quarters;
 use super::record::Rollup;
 use super::values::ValueCounts;
@@ -12,6 +12,7 @@ use super::visitors::{DayVisitors, VisitorSketches};
 use super::week::weeks;
 use super::week_visitors::WeekVisitors;
 use crate::click::{ClickClass, ClickRow};
+use crate::ids::LinkId;
 
 /// Up to this many visitors an hour are counted exactly.
 const EXACT_VISITORS: i64 = 100;
@@ -45,9 +46,32 @@ impl RollupCheck {
 pub struct RollupSet {
     rollups: BTreeMap<RollupKey, Rollup>,
     clicks: u64,
+    /// Whose hours are counted too.
+    busy: BTreeSet<LinkId>,
 }
 
 impl RollupSet {
+    /// Makes an empty set that counts the hours of these links too, see [`RollupSpan::BusyHour`].
+    pub fn with_hours_of(links: impl IntoIterator<Item = LinkId>) -> Self {
+        Self { busy: links.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Returns the links whose hours are in this set.
+    pub fn links_with_hours(&self) -> impl Iterator<Item = LinkId> {
+        self.rollups.keys().filter(|key| key.span == RollupSpan::BusyHour).filter_map(|key| {
+            match key.subject {
+                Subject::Link(id) => Some(id),
+                Subject::Workspace(_) => None,
+            }
+        })
+    }
+
+    /// Returns the hours of busy links, sorted by key, and nothing else.
+    pub fn into_busy_hours(mut self) -> BTreeMap<RollupKey, Rollup> {
+        self.rollups.retain(|key, _| key.span == RollupSpan::BusyHour);
+        self.rollups
+    }
+
     /// Counts rows.
     ///
     /// # Errors
@@ -55,6 +79,9 @@ impl RollupSet {
     /// [`ColumnError`] never for a set made of rows alone.
     pub fn count(&mut self, rows: &[ClickRow]) -> Result<(), ColumnError> {
         for (key, gain) in gains(rows) {
+            self.rollups.entry(key).or_default().add(&gain)?;
+        }
+        for (key, gain) in gains_of_busy_hours(rows.iter().filter(|row| self.busy.contains(&row.link_id))) {
             self.rollups.entry(key).or_default().add(&gain)?;
         }
         self.clicks += rows.len() as u64;
@@ -87,7 +114,7 @@ impl RollupSet {
     ///
     /// [`ColumnError`] if a day cannot be read.
     pub fn weeks(&self) -> Result<Self, ColumnError> {
-        Ok(Self { rollups: weeks(&self.rollups)?, clicks: 0 })
+        Ok(Self { rollups: weeks(&self.rollups)?, ..Self::default() })
     }
 
     /// Compares what is stored with this set, which was made of the rows.

@@ -41,20 +41,40 @@ impl ValueGain<'_> {
     }
 }
 
-/// Returns what `rows`, which must be new and distinct, add to each rollup, sorted by key.
+/// Returns what `rows`, which must be new and distinct, add to each rollup that is kept while clicks are stored,
+/// sorted by key.
 pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> Vec<(RollupKey, Gain<'a>)> {
     let mut rows: Vec<&ClickRow> = rows.into_iter().collect();
     let mut workspaces = gains_of_workspaces(&rows);
+    // Links sort before workspaces.
+    let mut gains = gains_of_links(&mut rows, RollupSpan::Day);
+    gains.append(&mut workspaces);
+    gains
+}
+
+/// Returns what `rows` add to the hours of their links, sorted by key.
+pub(super) fn gains_of_busy_hours<'a>(
+    rows: impl IntoIterator<Item = &'a ClickRow>,
+) -> Vec<(RollupKey, Gain<'a>)> {
+    let mut gains = gains_of_links(&mut rows.into_iter().collect::<Vec<_>>(), RollupSpan::BusyHour);
+    for (_, gain) in &mut gains {
+        gain.visitors.clear();
+    }
+    gains
+}
+
+/// Returns what links gain in spans of one length, sorted by key.
+fn gains_of_links<'a>(rows: &mut [&'a ClickRow], span: RollupSpan) -> Vec<(RollupKey, Gain<'a>)> {
     let link_key = |row: &ClickRow| RollupKey {
         subject: Subject::Link(row.link_id),
         workspace_id: row.workspace_id,
-        span: RollupSpan::Day,
-        start: RollupSpan::Day.floor(row.timestamp),
+        span,
+        start: span.floor(row.timestamp),
     };
     // Stable, so that a link's rows stay in the order of time in which they came. Keys apart from the rows: the rows
     // are large, and looking into one for each comparison would be most of the work.
-    rows.sort_by_cached_key(|row| (row.link_id, row.workspace_id, RollupSpan::Day.floor(row.timestamp)));
-    let links = rows.chunk_by(|a, b| link_key(a) == link_key(b)).map(|rows| {
+    rows.sort_by_cached_key(|row| (row.link_id, row.workspace_id, span.floor(row.timestamp)));
+    let gains = rows.chunk_by(|a, b| link_key(a) == link_key(b)).map(|rows| {
         let key = link_key(rows[0]);
         let mut gain = Gain::default();
         for row in rows {
@@ -69,10 +89,7 @@ pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> Vec<(RollupKey
         gain.put_alike_together();
         (key, gain)
     });
-    // Links sort before workspaces.
-    let mut gains: Vec<_> = links.collect();
-    gains.append(&mut workspaces);
-    gains
+    gains.collect()
 }
 
 /// Returns what workspaces gain, sorted by key.

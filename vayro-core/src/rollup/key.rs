@@ -31,6 +31,9 @@ pub enum RollupSpan {
     Hour,
     /// A UTC day.
     Day,
+    /// A UTC hour of a link, on a day that was busy and is over, see [`BUSY_CLICKS`](super::BUSY_CLICKS). Without
+    /// visitors, who are in the day's.
+    BusyHour,
     /// Seven UTC days, put together once they are over. Counted from 1970 on, so it begins on a Thursday.
     Week,
 }
@@ -39,7 +42,7 @@ impl RollupSpan {
     /// Returns its length in microseconds.
     pub const fn micros(self) -> i64 {
         match self {
-            Self::Hour => 3_600_000_000,
+            Self::Hour | Self::BusyHour => 3_600_000_000,
             Self::Day => 86_400_000_000,
             Self::Week => 7 * Self::Day.micros(),
         }
@@ -47,7 +50,7 @@ impl RollupSpan {
 
     /// Reads its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Hour, Self::Day, Self::Week].into_iter().find(|span| span.as_str() == name)
+        [Self::Hour, Self::Day, Self::BusyHour, Self::Week].into_iter().find(|span| span.as_str() == name)
     }
 
     /// Returns its name in the database.
@@ -55,6 +58,7 @@ impl RollupSpan {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",
+            Self::BusyHour => "busyhour",
             Self::Week => "week",
         }
     }

@@ -15,6 +15,7 @@ suites! {
     clicks => click_store_contract,
     domains => domain_store_contract,
     events => event_store_contract,
+    hours => hour_contract,
     idempotency => idempotency_store_contract,
     keys => key_store_contract,
     ledger => ledger_store_contract,

@@ -15,6 +15,9 @@ mod keys {
 mod rollups {
     vayro_core::rollup_store_contract!(crate::fixture::fixture());
 }
+mod hours {
+    vayro_core::hour_contract!(crate::fixture::fixture());
+}
 mod weeks {
     vayro_core::week_contract!(crate::fixture::fixture());
 }

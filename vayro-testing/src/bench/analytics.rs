@@ -140,7 +140,7 @@ async fn measure<S: ClickStore + AnalyticsStore + RollupStore + Clone + 'static>
     };
     let links = make_links(&side.system).await;
     fill(&side, links.clone(), rows).await;
-    roll_up_weeks(&side).await;
+    roll_up(&side).await;
     ask_all(report, &side, &links, rows).await;
 }
 
@@ -188,10 +188,11 @@ fn progress(text: &str) {
     eprintln!("{text}");
 }
 
-/// Does what the worker's housekeeping does for weeks that are over.
-async fn roll_up_weeks(side: &Side) {
+/// Does what the worker's housekeeping does for days and weeks that are over.
+async fn roll_up(side: &Side) {
     let started = Instant::now();
-    let mut rollups = 0;
+    let lately = now().minus(Duration::from_hours(10 * 24));
+    let mut rollups = side.rollups.roll_up_hours(lately, now()).await.expect("hours can be counted");
     loop {
         let settled = now().minus(Duration::from_hours(24));
         let made = side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await;
@@ -201,7 +202,7 @@ async fn roll_up_weeks(side: &Side) {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    progress(&format!("{}: {rollups} rollups of weeks in {seconds:.0} s", side.name));
+    progress(&format!("{}: {rollups} rollups of weeks and busy hours in {seconds:.0} s", side.name));
 }
 
 fn questions(links: &[LinkId]) -> Vec<Question> {
@@ -239,6 +240,9 @@ async fn ask_all(report: &mut Report, side: &Side, links: &[LinkId], rows: u32) 
         answers.push(ask(side, question).await);
         ours.push(started.elapsed().as_secs_f64() * 1000.0);
     }
+    show_slowest(&questions, &ours);
+    let p95 = percentile(&ours, 0.95);
+    progress(&format!("{}: p50 {:.2} ms, p95 {p95:.2} ms; now from the rows", side.name, median(&ours)));
     // Afterwards: reading all rows throws what dashboards read out of the system's cache.
     let (mut from_rows, mut pairs) = (Vec::new(), (0.0, 0.0));
     for ((question, answer), millis) in questions.iter().zip(&answers).zip(&ours).step_by(RAW_EVERY) {
@@ -248,8 +252,6 @@ async fn ask_all(report: &mut Report, side: &Side, links: &[LinkId], rows: u32) 
         from_rows.push(raw);
         pairs = (pairs.0 + millis, pairs.1 + raw);
     }
-    show_slowest(&questions, &ours);
-    let p95 = percentile(&ours, 0.95);
     let ratio = pairs.1 / pairs.0;
     report.row(
         format!("{}, {rows} rows", side.name),

@@ -355,6 +355,8 @@ pub(crate) struct FakeRollups {
     pub(crate) due: Mutex<Vec<(WorkspaceId, Day)>>,
     /// Spans of which weeks were to be put together.
     pub(crate) rolled_up: Mutex<Vec<(Timestamp, Timestamp)>>,
+    /// Spans whose busy hours were to be counted.
+    pub(crate) hours: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
 #[async_trait]
@@ -401,6 +403,11 @@ impl RollupStore for FakeRollups {
 
     async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, _max: u16) -> Result<u64, StoreError> {
         self.rolled_up.lock().push((from, to));
+        Ok(0)
+    }
+
+    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        self.hours.lock().push((from, to));
         Ok(0)
     }
 

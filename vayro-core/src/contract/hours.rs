@@ -1,0 +1,221 @@
+//! Rules of [`RollupStore`](crate::ports::RollupStore) about the hours of busy links: they answer as clicks do.
+#![expect(clippy::missing_panics_doc, reason = "a rule panics when it is broken")]
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::rollups::{DAY, assert_same_answers, cast, pick, recount, scope, some_clicks, write};
+use super::stores::{Owner, Stores, at, click, join_all};
+use crate::analytics::{Breakdown, ClickScope, Dimension};
+use crate::click::ClickRow;
+use crate::link::Link;
+use crate::retention::{Keep, Retention};
+use crate::rollup::BUSY_CLICKS;
+
+/// Generates one test per rule; `$fixture` is a future of a value with a field `stores`.
+#[macro_export]
+macro_rules! hour_contract {
+    ($fixture:expr) => {
+        $crate::store_rules!(
+            $fixture,
+            hours,
+            [
+                any_question_has_the_same_answer_once_hours_are_counted,
+                only_busy_days_that_are_over_have_hours,
+                a_late_click_is_counted,
+                a_day_counted_again_keeps_its_hours,
+                weeks_count_the_hours_of_their_days,
+                hours_counted_beside_writers_lose_nothing,
+                expired_days_get_no_hours,
+            ]
+        );
+    };
+}
+
+/// Begin of the UTC day in which the suites' clock starts, at noon.
+const MIDNIGHT: i64 = -DAY / 2;
+const HOUR: i64 = 3_600;
+
+/// So many clicks that a link is busy with them, spread over the day that begins at `midnight`.
+fn busy_day(rng: &mut StdRng, link: &Link, midnight: i64) -> Vec<ClickRow> {
+    let mut rows = some_clicks(rng, std::slice::from_ref(link), BUSY_CLICKS as usize + 100);
+    for row in &mut rows {
+        let when = at(midnight).plus(Duration::from_millis(rng.random_range(0..DAY.unsigned_abs() * 1_000)));
+        let ClickRow { id, timestamp, .. } = click(link, when);
+        (row.id, row.timestamp) = (id, timestamp);
+        row.city = pick(rng, &["Bern", "Paris", "Pokhara", ""]).to_owned();
+    }
+    rows
+}
+
+async fn roll_up(stores: &Stores, from: i64, to: i64) -> u64 {
+    stores.rollups.roll_up_hours(at(from), at(to)).await.expect("the database answers")
+}
+
+async fn assert_sound(stores: &Stores, owner: &Owner) {
+    for day in -2..=2 {
+        let check = recount(stores, owner, at(day * DAY), false).await;
+        assert_eq!(check.different, 0, "day {day}: {check:?}");
+    }
+}
+
+/// Some part of the days around the busy one, cut anywhere or at whole quarters.
+fn question(rng: &mut StdRng, owner: &Owner, link: &Link) -> ClickScope {
+    let mut instant = || {
+        let second = rng.random_range(MIDNIGHT - DAY..MIDNIGHT + 2 * DAY);
+        at(if rng.random_bool(0.5) { second - second.rem_euclid(900) } else { second })
+    };
+    let (a, b) = (instant(), instant());
+    scope(owner, Some(link), a.min(b), a.max(b).plus(Duration::from_secs(1)))
+}
+
+/// From the clicks, from the day's rollup and from its hours.
+pub async fn any_question_has_the_same_answer_once_hours_are_counted(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    let quiet = stores.link(&owner, "quiet").await;
+    let mut rng = StdRng::seed_from_u64(31);
+    write(stores, &busy_day(&mut rng, &link, MIDNIGHT)).await;
+    write(stores, &some_clicks(&mut rng, &[link.clone(), quiet.clone()], 300)).await;
+    let made = roll_up(stores, -3 * DAY, 3 * DAY).await;
+    assert_eq!(made, 24, "each hour had some of so many clicks");
+    for _ in 0..40 {
+        let asked = if rng.random_bool(0.8) { &link } else { &quiet };
+        let question = question(&mut rng, &owner, asked);
+        assert_same_answers(stores, &question, &[question.start, question.end]).await;
+    }
+    assert_sound(stores, &owner).await;
+}
+
+/// And each once.
+pub async fn only_busy_days_that_are_over_have_hours(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    let other = stores.link(&owner, "other").await;
+    let mut rng = StdRng::seed_from_u64(32);
+    write(stores, &busy_day(&mut rng, &link, MIDNIGHT)).await;
+    write(stores, &busy_day(&mut rng, &other, MIDNIGHT + DAY)).await;
+    // As many over two links, and a busy workspace.
+    let quiet = [stores.link(&owner, "quiet").await, stores.link(&owner, "calm").await];
+    for link in &quiet {
+        write(stores, &busy_day(&mut rng, link, MIDNIGHT)[..BUSY_CLICKS as usize - 1]).await;
+    }
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY - 1).await, 0, "not over");
+    assert_eq!(roll_up(stores, MIDNIGHT + 1, MIDNIGHT + DAY).await, 0, "not asked for");
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 24);
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + 2 * DAY).await, 24, "of the other link's day");
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + 2 * DAY).await, 0);
+    assert_sound(stores, &owner).await;
+}
+
+/// Hours that it makes outdated go, and come again.
+pub async fn a_late_click_is_counted(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    let other = stores.link(&owner, "other").await;
+    let mut rng = StdRng::seed_from_u64(33);
+    write(stores, &busy_day(&mut rng, &link, MIDNIGHT)).await;
+    write(stores, &busy_day(&mut rng, &other, MIDNIGHT)).await;
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 48);
+    let late = ClickRow { country_code: "CH".to_owned(), ..click(&link, at(HOUR)) };
+    write(stores, &[late]).await;
+    let question = scope(&owner, Some(&link), at(MIDNIGHT + HOUR), at(MIDNIGHT + 20 * HOUR));
+    assert_same_answers(stores, &question, &[question.start, question.end]).await;
+    assert_sound(stores, &owner).await;
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 24, "the other link's were right");
+    assert_same_answers(stores, &question, &[question.start, question.end]).await;
+    assert_sound(stores, &owner).await;
+}
+
+/// They are counted again with it.
+pub async fn a_day_counted_again_keeps_its_hours(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    write(stores, &busy_day(&mut StdRng::seed_from_u64(34), &link, MIDNIGHT)).await;
+    roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await;
+    let before = recount(stores, &owner, at(0), true).await;
+    // Of the link a day and its hours, and the same of the workspace.
+    assert_eq!((before.rollups, before.different), (50, 0));
+    assert_eq!(recount(stores, &owner, at(0), false).await, before);
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 0);
+}
+
+/// So whoever has weeks has hours too.
+pub async fn weeks_count_the_hours_of_their_days(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    write(stores, &busy_day(&mut StdRng::seed_from_u64(35), &link, MIDNIGHT)).await;
+    let weeks = async || {
+        let made = stores.rollups.roll_up_weeks(at(-20 * DAY), at(20 * DAY), 10).await;
+        made.expect("the database answers")
+    };
+    assert_eq!(weeks().await, 24 + 2);
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 0);
+    write(stores, &[click(&link, at(0))]).await;
+    assert_eq!(weeks().await, 24 + 2, "a late click costs both");
+    assert_sound(stores, &owner).await;
+}
+
+/// Late clicks that come while hours are counted, by two at once.
+pub async fn hours_counted_beside_writers_lose_nothing(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    let mut rng = StdRng::seed_from_u64(36);
+    write(stores, &busy_day(&mut rng, &link, MIDNIGHT)).await;
+    for _ in 0..4 {
+        let rows = &busy_day(&mut rng, &link, MIDNIGHT)[..200];
+        let write = |rows| async move { while stores.clicks.write(rows).await.is_err() {} };
+        let count =
+            || async move { while stores.rollups.roll_up_hours(at(-2 * DAY), at(2 * DAY)).await.is_err() {} };
+        let all: [std::pin::Pin<Box<dyn Future<Output = ()> + Send>>; 4] = [
+            Box::pin(count()),
+            Box::pin(write(&rows[..100])),
+            Box::pin(write(&rows[100..])),
+            Box::pin(count()),
+        ];
+        join_all(all).await;
+        assert_sound(stores, &owner).await;
+        let question = question(&mut rng, &owner, &link);
+        assert_same_answers(stores, &question, &[question.start, question.end]).await;
+    }
+}
+
+/// Some of their clicks may be gone.
+pub async fn expired_days_get_no_hours(stores: &Stores) {
+    let (_, link) = cast(stores).await;
+    write(stores, &busy_day(&mut StdRng::seed_from_u64(37), &link, MIDNIGHT)).await;
+    let cut = Retention { free: Keep::For(Duration::from_secs(86_400)), ..Retention::default() };
+    stores.retention.raise_horizons(&cut.cut(at(3 * DAY))).await.expect("the database answers");
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 0);
+}
+
+async fn by_city(stores: &Stores, scope: &ClickScope) -> Breakdown {
+    stores.rolled_up.breakdown(scope, Dimension::City, 10).await.expect("the database answers")
+}
+
+/// Whole hours are answered without a click, and hours that say something else than the clicks are found and
+/// repaired. `damage` runs a statement in SQL; it is not one of the rules that every adapter gets from the macro,
+/// since no port can damage anything.
+pub async fn hours_are_read_and_compared(stores: &Stores, mut damage: impl AsyncFnMut(&'static str)) {
+    let (owner, link) = cast(stores).await;
+    write(stores, &busy_day(&mut StdRng::seed_from_u64(38), &link, MIDNIGHT)).await;
+    assert_eq!(roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await, 24);
+    let of =
+        |from: i64, to: i64| scope(&owner, Some(&link), at(MIDNIGHT + from * HOUR), at(MIDNIGHT + to * HOUR));
+    for statement in [
+        "UPDATE click_rollups SET city = country WHERE span = 'busyhour'",
+        "DELETE FROM click_rollups WHERE span = 'busyhour' AND city <> ''",
+    ] {
+        assert_eq!(recount(stores, &owner, at(0), false).await.different, 0);
+        let right = by_city(stores, &of(3, 19)).await;
+        damage(statement).await;
+        let different = recount(stores, &owner, at(0), false).await.different;
+        // Of a link that lost all its hours nobody knows that there were any.
+        assert_eq!(different, if statement.starts_with("UPDATE") { 24 } else { 0 }, "{statement}");
+        recount(stores, &owner, at(0), true).await;
+        roll_up(stores, MIDNIGHT, MIDNIGHT + DAY).await;
+        assert_eq!(by_city(stores, &of(3, 19)).await, right);
+    }
+    let expected = by_city(stores, &of(3, 19)).await;
+    assert!(expected.total > 200, "{expected:?}");
+    damage("DELETE FROM click_events").await;
+    assert_eq!(by_city(stores, &of(3, 19)).await, expected);
+    let cut = ClickScope { start: of(3, 19).start.minus(Duration::from_secs(1)), ..of(3, 19) };
+    assert_eq!(by_city(stores, &cut).await, expected, "the second before has no clicks any more");
+}
