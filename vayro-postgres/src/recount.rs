@@ -174,8 +174,8 @@ pub(crate) async fn recount(
     if is_repair {
         rollups::shut_out_writers(&mut tx, &[(workspace_id, day)].into()).await?;
     }
-    let stored = stored(&mut tx, workspace_id, day).await?;
-    let set = RollupSet::with_hours_of(stored.links_with_hours());
+    let kept = stored(&mut tx, workspace_id, day).await?;
+    let set = RollupSet::with_hours_of(kept.links_with_hours());
     let counted = count(&mut tx, workspace_id, day, None, set).await?;
     // Afterwards: horizons rise before clicks go, so whoever missed a click sees the horizon.
     if retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon) {
@@ -185,7 +185,7 @@ pub(crate) async fn recount(
         tx.commit().await?;
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
-    let mut check = counted.check(&stored);
+    let mut check = counted.check(&kept);
     check.add(weeks::check(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;

@@ -185,10 +185,10 @@ pub(crate) async fn recount(
         tx.commit().await?;
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
-    let stored = stored(&mut tx, workspace_id, day).await?;
-    let set = RollupSet::with_hours_of(stored.links_with_hours());
+    let kept = stored(&mut tx, workspace_id, day).await?;
+    let set = RollupSet::with_hours_of(kept.links_with_hours());
     let counted = count(&mut tx, workspace_id, day, None, set).await?;
-    let mut check = counted.check(&stored);
+    let mut check = counted.check(&kept);
     check.add(weeks::check(&mut tx, workspace_id, day).await?);
     if is_repair {
         replace(&mut tx, workspace_id, day, counted).await?;

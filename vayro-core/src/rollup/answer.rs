@@ -203,7 +203,7 @@ impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
             self.store.values(&range(scope, span, whole), dimension).await
         };
         if span == RollupSpan::Hour {
-            let ends = parts.iter().flat_map(|part| part.without_hours());
+            let ends = parts.iter().flat_map(DayPart::without_hours);
             return try_join(hours, self.count_values(scope, dimension, ends)).await;
         }
         let found = hours.await?;
