@@ -10,6 +10,7 @@
 
 mod entry;
 mod flights;
+mod front;
 mod key;
 
 use std::hash::{BuildHasher, RandomState};
@@ -42,6 +43,9 @@ use key::CacheKey;
 const STRIPES: usize = 1024;
 /// Look-ups in a row that an invalidation may overtake before the last one is served without being kept.
 const FILL_TRIES: usize = 3;
+/// Finds a key's place in front of the cache. Codes that share one cost each other a look into the cache and nothing
+/// else, so nobody gains by knowing the seed.
+const FRONT_HASH: foldhash::fast::FixedState = foldhash::fast::FixedState::with_seed(0);
 /// Bytes of a typical entry, to size the tables.
 const TYPICAL_WEIGHT: u64 = 1024;
 
@@ -112,7 +116,11 @@ pub(crate) struct LinkCache {
     present: Cache<CacheKey, Arc<Entry>, ByBytes>,
     absent: Cache<CacheKey, Absence>,
     epoch: AtomicU64,
-    generations: Vec<Mutex<u64>>,
+    /// Raised under the lock of their stripe.
+    generations: Vec<AtomicU64>,
+    locks: Vec<Mutex<()>>,
+    /// See [`front::number_cache`].
+    number: u64,
     stripes: RandomState,
     flights: Flights,
     options: CacheOptions,
@@ -153,7 +161,9 @@ impl LinkCache {
             ),
             absent: Cache::new(options.absent_max),
             epoch: AtomicU64::new(0),
-            generations: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
+            generations: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
+            locks: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            number: front::number_cache(),
             stripes: RandomState::new(),
             flights: Flights::default(),
             options,
@@ -182,6 +192,33 @@ impl LinkCache {
             Some(absence) if absence.epoch == epoch && now.as_micros() < absence.until => Read::Absent,
             _ => Read::Miss(None),
         }
+    }
+
+    /// Looks at a link that needs no look-up; `None` if there is none, or it needs one. Takes no lock if this thread
+    /// looked at it a moment before.
+    pub(crate) fn with_fresh<T>(
+        &self,
+        key: KeyRef<'_>,
+        now: Timestamp,
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let is_fresh = |entry: &Entry| entry.is_fresh(now, epoch, &self.options.lifetimes);
+        let generation = |stripe: usize| self.generations[stripe].load(Ordering::Acquire);
+        front::with(
+            self.number,
+            key,
+            FRONT_HASH.hash_one(key),
+            |slot| generation(slot.stripe) == slot.generation && is_fresh(&slot.entry),
+            || {
+                // The generation first: what is removed after this is noticed.
+                let stripe = self.stripe(key);
+                let generation = generation(stripe);
+                let entry = self.present.get(&key).filter(|entry| is_fresh(entry))?;
+                Some((stripe, generation, entry))
+            },
+            look,
+        )
     }
 
     /// Looks `key` up, or waits for a look-up that runs already. Returns `stale` if nobody can tell.
@@ -227,10 +264,12 @@ impl LinkCache {
 
     /// Drops what is older than the change of `key` to `revision`.
     pub(crate) fn invalidate(&self, key: KeyRef<'_>, revision: i64) {
-        let mut generation = self.stripe(key).lock();
-        *generation = generation.wrapping_add(1);
+        let stripe = self.stripe(key);
+        let _lock = self.locks[stripe].lock();
         self.present.remove_if(&key, |entry| entry.link.revision < revision);
         self.absent.remove(&key);
+        // Last: whoever sees the new generation finds nothing old any more.
+        self.generations[stripe].fetch_add(1, Ordering::Release);
     }
 
     /// Makes every entry stale at once.
@@ -307,14 +346,20 @@ impl LinkCache {
     }
 
     fn start(&self, key: KeyRef<'_>) -> Start {
-        Start { generation: *self.stripe(key).lock(), epoch: self.epoch.load(Ordering::Acquire) }
+        let stripe = self.stripe(key);
+        let _lock = self.locks[stripe].lock();
+        Start {
+            generation: self.generations[stripe].load(Ordering::Acquire),
+            epoch: self.epoch.load(Ordering::Acquire),
+        }
     }
 
     /// Keeps what was found unless an invalidation overtook it, and tells whether it was kept.
     fn fill(&self, key: KeyRef<'_>, start: Start, found: Option<CachedLink>) -> (Outcome, bool) {
         let now = (self.clock)();
-        let generation = self.stripe(key).lock();
-        let is_kept = *generation == start.generation;
+        let stripe = self.stripe(key);
+        let _lock = self.locks[stripe].lock();
+        let is_kept = self.generations[stripe].load(Ordering::Acquire) == start.generation;
         let Some(link) = found else {
             if is_kept {
                 self.present.remove(&key);
@@ -340,9 +385,9 @@ impl LinkCache {
         (Outcome::Found(entry), is_kept)
     }
 
-    fn stripe(&self, key: KeyRef<'_>) -> &Mutex<u64> {
-        let stripe = usize::try_from(self.stripes.hash_one(key) % STRIPES as u64).unwrap_or(0);
-        &self.generations[stripe]
+    fn stripe(&self, key: KeyRef<'_>) -> usize {
+        // Below the number of stripes.
+        usize::try_from(self.stripes.hash_one(key) % STRIPES as u64).unwrap_or(0)
     }
 }
 

@@ -14,6 +14,7 @@ mod clicks;
 mod counter;
 mod edge;
 mod feed;
+mod lane;
 mod log_limit;
 mod metrics;
 mod pages;

@@ -63,6 +63,7 @@ counters! {
     other_pages: "The root, `robots.txt` and the like.",
     proxied: "Requests handed to another server.",
     upstream_failed: "Requests another server did not answer.",
+    fast_lane: "Visits sent on before Pingora read them.",
     cache_hits: "Visits answered from memory.",
     cache_aging: "Of these, with a refresh behind the visitor's back.",
     cache_absent: "Visits of codes remembered as unknown.",
@@ -151,6 +152,12 @@ impl Metrics {
                 ("kind=\"proxied\"", self.proxied.get()),
                 ("kind=\"upstream_failed\"", self.upstream_failed.get()),
             ],
+        );
+        out.family(
+            "vayro_edge_fast_lane_total",
+            "counter",
+            "Redirects answered before Pingora read the request.",
+            &[("", self.fast_lane.get())],
         );
         out.family(
             "vayro_edge_cache_reads_total",

@@ -157,7 +157,7 @@ async fn send_on(
         .unwrap_or(now);
     let visitor = peer.map(|peer| visitor_address(peer, headers, &shared.settings.trusted_proxies));
     let query = path_and_query(request).1;
-    let visit = Visit { at, domain: &domain.name, ip: visitor, method, query, headers };
+    let visit = Visit { at, domain: &domain.name, ip: visitor, method, query, headers: headers.into() };
     shared.rings.push(mint_click(&entry.link, &visit, &shared.settings));
     Ok(())
 }

@@ -105,6 +105,15 @@ impl Routes {
         host.and_then(|host| table.hosts.get(host)).unwrap_or(&table.fallback).clone()
     }
 
+    /// Looks at the domain of short links that `host` is, without a copy; `None` if it is anything else.
+    pub(crate) fn with_short<T>(&self, host: &str, look: impl FnOnce(&Domain) -> T) -> Option<T> {
+        let table = self.table.load();
+        match table.hosts.get(host).unwrap_or(&table.fallback) {
+            Route::Short(domain) => Some(look(domain)),
+            _ => None,
+        }
+    }
+
     /// Takes over the domains as they are now.
     pub(crate) fn set_domains(&self, hosts: &[Host]) {
         let fallback = match self.unknown {

@@ -64,6 +64,8 @@ pub struct EdgeSettings {
     /// How old a link may be that is served because nobody can be asked.
     #[serde(deserialize_with = "span")]
     pub cache_stale: Duration,
+    /// Whether plain visits are answered before Pingora reads them.
+    pub fast_lane: bool,
     /// Most unknown codes remembered.
     pub absent_max: usize,
     /// How long an unknown code is remembered.

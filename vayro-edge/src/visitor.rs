@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use vayro_core::click::{
     Click, ClickMethod, LANGUAGE_LEN_MAX, QUERY_LEN_MAX, REFERER_LEN_MAX, USER_AGENT_LEN_MAX, clean,
@@ -84,41 +84,65 @@ pub(crate) struct Visit<'a> {
     pub(crate) method: ClickMethod,
     /// The query string, without `?`.
     pub(crate) query: &'a [u8],
-    /// The request's headers.
-    pub(crate) headers: &'a HeaderMap,
+    /// What it remembers of the headers.
+    pub(crate) headers: VisitHeaders<'a>,
+}
+
+/// Headers that a click is made of; `None` where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VisitHeaders<'a> {
+    pub(crate) user_agent: Option<&'a [u8]>,
+    pub(crate) referer: Option<&'a [u8]>,
+    pub(crate) language: Option<&'a [u8]>,
+    pub(crate) sec_purpose: Option<&'a [u8]>,
+    pub(crate) purpose: Option<&'a [u8]>,
+    pub(crate) sec_gpc: Option<&'a [u8]>,
+    pub(crate) dnt: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a HeaderMap> for VisitHeaders<'a> {
+    fn from(headers: &'a HeaderMap) -> Self {
+        let of = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+        Self {
+            user_agent: of(&USER_AGENT),
+            referer: of(&REFERER),
+            language: of(&ACCEPT_LANGUAGE),
+            sec_purpose: of(&SEC_PURPOSE),
+            purpose: of(&PURPOSE),
+            sec_gpc: of(&SEC_GPC),
+            dnt: of(&DNT),
+        }
+    }
 }
 
 /// Mints the click of a visit. What is not to be kept of the visitor never leaves this function.
 pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSettings) -> Click {
     let &Visit { at, domain, ip, method, query, headers } = visit;
-    let text = |name: &HeaderName, len_max| match headers.get(name) {
-        Some(value) => clean(value.as_bytes(), len_max),
-        None => Box::default(),
-    };
-    let is_private = is_private(headers, settings);
+    let text = |value: Option<&[u8]>, len_max| value.map(|value| clean(value, len_max)).unwrap_or_default();
+    let is_private = is_private(&headers, settings);
     let click = Click {
         id: ClickId::generate(at, &mut rand::rng()),
         link_id: link.id,
         workspace_id: link.workspace_id,
         domain: domain.as_str().into(),
         ip: ip.and_then(|ip| settings.click_address.of(ip)),
-        user_agent: text(&USER_AGENT, USER_AGENT_LEN_MAX),
-        referer: text(&REFERER, REFERER_LEN_MAX),
-        language: text(&ACCEPT_LANGUAGE, LANGUAGE_LEN_MAX),
+        user_agent: text(headers.user_agent, USER_AGENT_LEN_MAX),
+        referer: text(headers.referer, REFERER_LEN_MAX),
+        language: text(headers.language, LANGUAGE_LEN_MAX),
         query: if query.is_empty() { Box::default() } else { clean(query, QUERY_LEN_MAX) },
         method,
-        is_prefetch: is_prefetch(headers),
+        is_prefetch: is_prefetch(&headers),
         is_private,
     };
     if is_private { withhold(click) } else { click }
 }
 
 /// Tells whether the visitor asks for privacy by a signal that is respected.
-fn is_private(headers: &HeaderMap, settings: &EdgeSettings) -> bool {
-    [(&SEC_GPC, settings.global_privacy_control), (&DNT, settings.do_not_track)]
+fn is_private(headers: &VisitHeaders<'_>, settings: &EdgeSettings) -> bool {
+    [(headers.sec_gpc, settings.global_privacy_control), (headers.dnt, settings.do_not_track)]
         .into_iter()
         .filter(|(_, signal)| *signal == PrivacySignal::Respect)
-        .any(|(name, _)| headers.get(name).is_some_and(|value| value.as_bytes().trim_ascii() == b"1"))
+        .any(|(value, _)| value.is_some_and(|value| value.trim_ascii() == b"1"))
 }
 
 /// Takes out of a click what tells visitors apart. The user agent stays: robots are told by it, and the worker
@@ -150,10 +174,11 @@ fn of_campaigns(query: &str) -> String {
     query.split('&').filter(is_ours).collect::<Vec<_>>().join("&")
 }
 
-fn is_prefetch(headers: &HeaderMap) -> bool {
-    [&SEC_PURPOSE, &PURPOSE].into_iter().filter_map(|name| headers.get(name)).any(|value| {
-        value.as_bytes().windows(b"prefetch".len()).any(|part| part.eq_ignore_ascii_case(b"prefetch"))
-    })
+fn is_prefetch(headers: &VisitHeaders<'_>) -> bool {
+    [headers.sec_purpose, headers.purpose]
+        .into_iter()
+        .flatten()
+        .any(|value| value.windows(b"prefetch".len()).any(|part| part.eq_ignore_ascii_case(b"prefetch")))
 }
 
 #[cfg(test)]
@@ -222,8 +247,9 @@ mod tests {
 
     #[test]
     fn prefetches_are_known_by_either_header() {
-        assert!(is_prefetch(&headers(&[("sec-purpose", "prefetch;prerender")])));
-        assert!(is_prefetch(&headers(&[("purpose", "Prefetch")])));
-        assert!(!is_prefetch(&headers(&[("purpose", "preview")])));
+        let prefetches = |name, value| is_prefetch(&VisitHeaders::from(&headers(&[(name, value)])));
+        assert!(prefetches("sec-purpose", "prefetch;prerender"));
+        assert!(prefetches("purpose", "Prefetch"));
+        assert!(!prefetches("purpose", "preview"));
     }
 }

@@ -14,6 +14,8 @@ mod connections;
 mod domains;
 #[path = "it/h2.rs"]
 mod h2;
+#[path = "it/lane.rs"]
+mod lane;
 #[path = "it/proxying.rs"]
 mod proxying;
 #[path = "it/redirects.rs"]

@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) link: CachedLink,
     /// The redirect without `Date`, `Connection` and the lifetime of a permanent redirect that expires.
     pub(crate) answer: ResponseHeader,
+    /// The same as HTTP/1.1 writes it.
+    head: Box<[u8]>,
     /// The cache's epoch when the look-up began.
     epoch: u64,
     fetched_at: i64,
@@ -65,14 +67,23 @@ impl Entry {
     ///
     /// Never: a target is visible ASCII and all other values are constants.
     pub(crate) fn new(link: CachedLink, permanent_cache: &HeaderValue, epoch: u64, now: Timestamp) -> Self {
+        let answer = redirect_header(&link, permanent_cache);
         Self {
-            answer: redirect_header(&link, permanent_cache),
+            head: wire(&answer),
+            answer,
             link,
             epoch,
             fetched_at: now.as_micros(),
             next_try_at: AtomicI64::new(i64::MIN),
             failed_until: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Returns the redirect's status line and those of its headers that never change, as HTTP/1.1 writes them;
+    /// `None` if others do.
+    pub(crate) fn head(&self) -> Option<&[u8]> {
+        let changes = self.link.status.is_permanent() && self.link.expires_at.is_some();
+        (!changes).then_some(&self.head)
     }
 
     /// Tells what the entry is good for at `now` in `epoch`.
@@ -129,6 +140,17 @@ impl Entry {
         const OVERHEAD: usize = 600;
         (size_of::<Self>() + OVERHEAD + 2 * self.link.target.as_str().len()) as u64
     }
+}
+
+/// Writes the status line and all headers that have a value.
+fn wire(answer: &ResponseHeader) -> Box<[u8]> {
+    let mut named = answer.clone();
+    for name in [DATE, CONNECTION] {
+        named.remove_header(&name);
+    }
+    let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status).into_bytes();
+    named.header_to_h1_wire(&mut bytes);
+    bytes.into()
 }
 
 fn redirect_header(link: &CachedLink, permanent_cache: &HeaderValue) -> ResponseHeader {

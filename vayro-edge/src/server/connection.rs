@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::head::HeadLimits;
 use super::io::Connection;
 use super::{h1, h2};
+use crate::lane::Lane;
 use crate::proxy::EdgeProxy;
 use crate::shared::Shared;
 
@@ -55,6 +56,7 @@ impl Handler {
         }
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Connection::new(tcp, peer, self.shared.settings.write_timeout);
+        let is_tls = acceptor.is_some();
         let stream = match acceptor {
             None => Box::new(connection),
             Some(acceptor) => match self.handshake(connection, &acceptor).await {
@@ -65,7 +67,8 @@ impl Handler {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             h2::serve(self, stream, &draining).await;
         } else {
-            h1::serve(self, stream, &draining).await;
+            let lane = Lane::new(&self.shared, peer.ip(), is_tls);
+            h1::serve(self, stream, lane, &draining).await;
         }
     }
 

@@ -1,9 +1,10 @@
-//! HTTP/1 connections: one whole request head after the other into Pingora's session.
+//! HTTP/1 connections: the fast lane answers what it can, the rest goes into Pingora's session, one whole request
+//! head after the other.
 
 use std::future::Future;
 use std::pin::Pin;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -12,7 +13,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
 use super::connection::Handler;
-use super::head::{Extent, Head, finish_head, read_some};
+use super::head::{Extent, Head, finish_head, read_through};
+use crate::lane::{Answers, Lane};
+use crate::shared::Shared;
 use crate::shutdown::until_told;
 
 const TOO_LARGE: &[u8] =
@@ -20,29 +23,49 @@ const TOO_LARGE: &[u8] =
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve(handler: &Handler, mut stream: Stream, draining: &watch::Receiver<bool>) {
-    let settings = &handler.shared.settings;
+pub(crate) async fn serve(
+    handler: &Handler,
+    mut stream: Stream,
+    lane: Lane,
+    draining: &watch::Receiver<bool>,
+) {
+    let shared = &*handler.shared;
     let mut waiting = draining.clone();
     // One future for the whole connection: making it anew for each request would cost more than asking it.
     let mut drained = std::pin::pin!(until_told(&mut waiting));
     let mut buffer = BytesMut::new();
-    let mut requests_left = settings.requests_per_connection;
+    let mut requests_left = shared.settings.requests_per_connection;
     loop {
-        if buffer.is_empty() && !wait_for_request(handler, &mut stream, &mut buffer, drained.as_mut()).await {
-            return close(stream).await;
+        while buffer.is_empty() {
+            let mut answers = Answers::take();
+            let answer = |bytes: &[u8]| lane.answer(shared, bytes, &mut requests_left, &mut answers);
+            let has_come = wait_for_request(shared, &mut stream, &mut buffer, answer, drained.as_mut()).await;
+            if !has_come || !send(shared, &mut stream, answers).await {
+                return close(stream).await;
+            }
         }
         let extent = match finish_head(&mut stream, &mut buffer, handler.head_limits()).await {
             Head::Complete(extent) => extent,
             Head::Closed => return,
             Head::TimedOut => {
-                handler.shared.metrics.heads_timed_out.add_one();
+                shared.metrics.heads_timed_out.add_one();
                 return refuse(stream, TOO_SLOW).await;
             }
             Head::TooLarge => {
-                handler.shared.metrics.heads_too_large.add_one();
+                shared.metrics.heads_too_large.add_one();
                 return refuse(stream, TOO_LARGE).await;
             }
         };
+        // It came in pieces, or behind another one.
+        let mut answers = Answers::take();
+        let answered = lane.answer(shared, &buffer, &mut requests_left, &mut answers);
+        if !send(shared, &mut stream, answers).await {
+            return close(stream).await;
+        }
+        if answered > 0 {
+            buffer.advance(answered);
+            continue;
+        }
         requests_left = requests_left.saturating_sub(1);
         let session = make_session(handler, stream, take_request(&mut buffer, extent), requests_left);
         match handler.proxy.process_new_http(session, draining).await {
@@ -52,21 +75,36 @@ pub(crate) async fn serve(handler: &Handler, mut stream: Stream, draining: &watc
     }
 }
 
-/// Waits for the first bytes of the next request; false when the connection should end instead.
+/// Waits for the first bytes of the next requests, of which `answer` may take the first ones; false when the
+/// connection should end instead.
 async fn wait_for_request(
-    handler: &Handler,
+    shared: &Shared,
     stream: &mut Stream,
     buffer: &mut BytesMut,
+    answer: impl FnMut(&[u8]) -> usize,
     drained: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
     tokio::select! {
         // A request that is there already is still answered.
         biased;
-        read = timeout(handler.shared.settings.idle_timeout, read_some(stream, buffer)) => {
+        read = timeout(shared.settings.idle_timeout, read_through(stream, buffer, answer)) => {
             matches!(read, Ok(Ok(count)) if count > 0)
         }
         () = drained => false,
     }
+}
+
+/// Sends what was answered, if anything, in one write; false if the connection ends with it.
+async fn send(shared: &Shared, stream: &mut Stream, mut answers: Answers) -> bool {
+    if !answers.bytes.is_empty() {
+        if stream.write_all(&answers.bytes).await.is_err() || stream.flush().await.is_err() {
+            return false;
+        }
+        answers.sent(shared);
+    }
+    let goes_on = !answers.closes;
+    answers.give_back();
+    goes_on
 }
 
 /// Cuts the request off the buffer. If a body may follow, Pingora gets everything that came and closes the

@@ -1,0 +1,171 @@
+//! The fast lane: plain visits over HTTP/1.1, answered from memory before anybody reads all of HTTP.
+//!
+//! It answers what it is certain of: a GET or HEAD for a short code on a host of short links, with a link in memory
+//! that is fresh. Everything else goes on to Pingora with its bytes as they came, and is answered there. Whatever the
+//! lane answers, Pingora's way would have answered with the same status and headers; the tests hold both together.
+
+mod request;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use vayro_core::click::Click;
+use vayro_core::resolve::{Resolution, resolve};
+use vayro_core::timestamp::Timestamp;
+
+use crate::cache::KeyRef;
+use crate::routes::{host_buffer, normal_host};
+use crate::shared::Shared;
+use crate::visitor::{Visit, mint_click};
+use request::{Request, read};
+
+/// Bytes of answers from which on they are sent before more of a pipeline is read.
+const ANSWERS_LEN_MAX: usize = 16 * 1024;
+/// Most bytes of memory that answers keep for the next ones.
+const ANSWERS_KEPT: usize = 4 * 1024;
+
+/// What the lane knows of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lane {
+    peer: IpAddr,
+    is_trusted: bool,
+    is_tls: bool,
+    is_open: bool,
+}
+
+/// Answers that are not sent yet, and the clicks they will be.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) bytes: Vec<u8>,
+    clicks: Vec<Click>,
+    /// Whether the last one says that the connection closes.
+    pub(crate) closes: bool,
+}
+
+thread_local! {
+    /// Memory for the answers of whichever connection this thread serves next: those that wait need none.
+    static SPARE: RefCell<Option<Answers>> = const { RefCell::new(None) };
+}
+
+impl Answers {
+    /// Takes what this thread used before.
+    pub(crate) fn take() -> Self {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// Counts the visits, after their answers were sent.
+    pub(crate) fn sent(&mut self, shared: &Shared) {
+        shared.metrics.redirects.add(self.clicks.len() as u64);
+        for click in self.clicks.drain(..) {
+            shared.rings.push(click);
+        }
+        self.bytes.clear();
+    }
+
+    /// Leaves the memory to the next ones.
+    pub(crate) fn give_back(mut self) {
+        if self.bytes.capacity() <= ANSWERS_KEPT {
+            self.bytes.clear();
+            self.clicks.clear();
+            self.closes = false;
+            SPARE.set(Some(self));
+        }
+    }
+}
+
+impl Lane {
+    /// Makes the lane of a connection from `peer`.
+    pub(crate) fn new(shared: &Shared, peer: IpAddr, is_tls: bool) -> Self {
+        Self { peer, is_trusted: shared.is_trusted(peer), is_tls, is_open: shared.settings.fast_lane }
+    }
+
+    /// Answers the requests at the beginning of `bytes` as far as it is certain of them, and returns how many
+    /// bytes these were. `requests_left` are those of the connection.
+    pub(crate) fn answer(
+        &self,
+        shared: &Shared,
+        bytes: &[u8],
+        requests_left: &mut u32,
+        answers: &mut Answers,
+    ) -> usize {
+        let mut done = 0;
+        while self.is_open && !answers.closes && answers.bytes.len() < ANSWERS_LEN_MAX {
+            let Some(request) = read(&bytes[done..], self.is_trusted) else { break };
+            if self.answer_one(shared, &request, *requests_left, answers).is_none() {
+                break;
+            }
+            *requests_left = requests_left.saturating_sub(1);
+            done += request.len;
+        }
+        done
+    }
+
+    /// Answers one request; `None` if that is for others.
+    fn answer_one(
+        &self,
+        shared: &Shared,
+        request: &Request<'_>,
+        requests_left: u32,
+        answers: &mut Answers,
+    ) -> Option<()> {
+        if request.len > shared.settings.head_size {
+            return None;
+        }
+        let mut buffer = host_buffer();
+        let host = normal_host(request.host, &mut buffer)?;
+        if shared.settings.redirect_to_https && !self.is_tls && shared.certificates.covers(host) {
+            return None;
+        }
+        let now = (shared.clock)();
+        let answer = shared.routes.with_short(host, |domain| {
+            let key = KeyRef { domain: domain.index, code: request.code };
+            shared.links.with_fresh(key, now, |entry| {
+                let Resolution::Redirect { .. } = resolve(Some(&entry.link), now) else { return None };
+                let head = entry.head()?;
+                let closes = request.closes || requests_left <= 1 || shared.is_draining();
+                write(&mut answers.bytes, head, now, closes);
+                answers.closes = closes;
+                let visit = Visit {
+                    at: now,
+                    domain: &domain.name,
+                    ip: Some(self.peer),
+                    method: request.method,
+                    query: request.query,
+                    headers: request.headers,
+                };
+                answers.clicks.push(mint_click(&entry.link, &visit, &shared.settings));
+                Some(())
+            })
+        });
+        answer.flatten().flatten()?;
+        shared.metrics.cache_hits.add_one();
+        shared.metrics.fast_lane.add_one();
+        Some(())
+    }
+}
+
+/// Writes an answer of which everything is ready but what changes with time and connection.
+fn write(bytes: &mut Vec<u8>, head: &[u8], now: Timestamp, closes: bool) {
+    bytes.extend_from_slice(head);
+    with_date(now, |date| bytes.extend_from_slice(date));
+    let connection: &[u8] =
+        if closes { b"Connection: close\r\n\r\n" } else { b"Connection: keep-alive\r\n\r\n" };
+    bytes.extend_from_slice(connection);
+}
+
+/// Hands the line with the date to `put`; it is made once a second and thread.
+fn with_date(now: Timestamp, put: impl FnOnce(&[u8])) {
+    thread_local! {
+        static LINE: RefCell<(i64, Vec<u8>)> = const { RefCell::new((i64::MIN, Vec::new())) };
+    }
+    LINE.with_borrow_mut(|(made_for, line)| {
+        let second = now.as_micros().div_euclid(1_000_000);
+        if *made_for != second {
+            *made_for = second;
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second.unsigned_abs());
+            *line = format!("Date: {}\r\n", httpdate::fmt_http_date(at)).into_bytes();
+        }
+        put(line);
+    });
+}
