@@ -14,6 +14,7 @@ use vayro_core::analytics::{
     BucketSize, ClickScope, Dimension, Interval, bucket_edges, local_text, time_zone,
 };
 use vayro_core::click::ClickClass;
+use vayro_core::day::Day;
 use vayro_core::ids::{LinkId, WorkspaceId};
 use vayro_core::ports::{AnalyticsStore, ClickStore, RollupStore};
 use vayro_core::timestamp::Timestamp;
@@ -33,6 +34,8 @@ const LINKS: u32 = 5_000;
 const DAYS: u64 = 365;
 /// Rows stored by one transaction.
 const BATCH: u32 = 100_000;
+/// How far back days are looked at whose hours may have to be counted.
+const LATELY: Duration = Duration::from_hours(2 * 24);
 /// Questions asked.
 const QUESTIONS: usize = 200;
 /// Every so many questions one is also answered from the rows, which takes seconds.
@@ -140,7 +143,6 @@ async fn measure<S: ClickStore + AnalyticsStore + RollupStore + Clone + 'static>
     };
     let links = make_links(&side.system).await;
     fill(&side, links.clone(), rows).await;
-    roll_up(&side).await;
     ask_all(report, &side, &links, rows).await;
 }
 
@@ -167,7 +169,7 @@ async fn fill(side: &Side, links: Vec<LinkId>, rows: u32) {
     let mut maker = Rows::new(7, side.workspace_id, links);
     let step = (now.as_micros() - start.as_micros()) / i64::from(rows);
     let started = Instant::now();
-    let mut stored = 0;
+    let (mut stored, mut rolled_up) = (0, start);
     while stored < rows {
         let count = BATCH.min(rows - stored);
         let at = |number: u32| {
@@ -176,6 +178,11 @@ async fn fill(side: &Side, links: Vec<LinkId>, rows: u32) {
         let batch = maker.between(at(stored), at(stored + count), count);
         side.clicks.write(&batch).await.expect("rows can be stored");
         stored += count;
+        // As time goes on, like a worker: what it reads then was written a moment ago.
+        if Day::of(at(stored)) > Day::of(rolled_up) {
+            roll_up(side, rolled_up.minus(LATELY), at(stored)).await;
+            rolled_up = at(stored);
+        }
         if stored % 1_000_000 == 0 {
             let rate = f64::from(stored) / started.elapsed().as_secs_f64();
             progress(&format!("{}: {stored} rows, {rate:.0} rows/s", side.name));
@@ -188,21 +195,13 @@ fn progress(text: &str) {
     eprintln!("{text}");
 }
 
-/// Does what the worker's housekeeping does for days and weeks that are over.
-async fn roll_up(side: &Side) {
-    let started = Instant::now();
-    let lately = now().minus(Duration::from_hours(10 * 24));
-    let mut rollups = side.rollups.roll_up_hours(lately, now()).await.expect("hours can be counted");
-    loop {
-        let settled = now().minus(Duration::from_hours(24));
-        let made = side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await;
-        match made.expect("weeks can be put together") {
-            0 => break,
-            made => rollups += made,
-        }
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    progress(&format!("{}: {rollups} rollups of weeks and busy hours in {seconds:.0} s", side.name));
+/// Does what the worker's housekeeping does for days and weeks that are over at `now`.
+async fn roll_up(side: &Side, from: Timestamp, now: Timestamp) {
+    side.rollups.roll_up_hours(from, now).await.expect("hours can be counted");
+    let settled = now.minus(Duration::from_hours(24));
+    while side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await.expect("weeks can be put together")
+        > 0
+    {}
 }
 
 fn questions(links: &[LinkId]) -> Vec<Question> {
