@@ -4,7 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::rollup::{Gain, RollupKey, RollupSet, RollupSpan, Subject, busy};
+use vayro_core::rollup::{RollupSet, RollupSpan, busy};
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
@@ -13,14 +13,10 @@ use crate::recount;
 use crate::retention;
 use crate::rollups::{self, damaged};
 
-/// Days of workspaces; no link is busy on a day on which its workspace is not.
+/// Days of workspaces, or of one; no link is busy on a day on which its workspace is not.
 const WORKSPACES: &str = "SELECT r.workspace_id, r.start, r.quarters
     FROM workspaces w JOIN click_rollups r ON r.subject_id = w.id
-    WHERE r.span = 'day' AND r.start >= $1 AND r.start < $2";
-
-/// A workspace on a day.
-const WORKSPACE: &str = "SELECT start, quarters FROM click_rollups
-    WHERE subject_id = $1 AND span = 'day' AND start = $2";
+    WHERE r.span = 'day' AND r.start >= $1 AND r.start < $2 AND ($3::uuid IS NULL OR w.id = $3)";
 
 /// Links of a workspace on a day of which there are no hours.
 const LINKS: &str = "SELECT r.subject_id, r.quarters FROM click_rollups r
@@ -29,14 +25,16 @@ const LINKS: &str = "SELECT r.subject_id, r.quarters FROM click_rollups r
                       WHERE done.subject_id = r.subject_id AND done.span = 'busyhour'
                         AND done.start >= $2 AND done.start < $3)";
 
-/// See [`RollupStore::roll_up_hours`](vayro_core::ports::RollupStore::roll_up_hours).
+/// See [`RollupStore::roll_up_hours`](vayro_core::ports::RollupStore::roll_up_hours); of one workspace if it is named.
 pub(crate) async fn roll_up(
     connection: &mut PgConnection,
+    workspace_id: Option<WorkspaceId>,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<u64, Failure> {
     let days: Vec<(Uuid, Instant, Vec<u8>)> = sqlx::query_as(WORKSPACES)
         .bind(Instant(RollupSpan::Day.ceil(from)))
         .bind(Instant(RollupSpan::Day.floor(to)))
+        .bind(workspace_id.map(|id| id.as_uuid()))
         .fetch_all(&mut *connection)
         .await?;
     let days = days.into_iter().map(|(workspace, start, quarters)| ((workspace, Day::of(start.0)), quarters));
@@ -47,26 +45,7 @@ pub(crate) async fn roll_up(
     Ok(made)
 }
 
-/// Counts the hours of the links of a workspace that were busy on a day and have none yet; returns how many rollups
-/// were made.
-pub(crate) async fn of_day(
-    connection: &mut PgConnection,
-    workspace_id: WorkspaceId,
-    day: Day,
-) -> Result<u64, Failure> {
-    let found: Vec<(Instant, Vec<u8>)> = sqlx::query_as(WORKSPACE)
-        .bind(workspace_id.as_uuid())
-        .bind(Instant(day.start()))
-        .fetch_all(&mut *connection)
-        .await?;
-    let found = found.into_iter().map(|(start, quarters)| (Day::of(start.0), quarters));
-    if busy(found).map_err(damaged)?.is_empty() {
-        Ok(0)
-    } else {
-        make_all(connection, workspace_id, day).await
-    }
-}
-
+/// Counts the hours of the links of a workspace that were busy on a day and have none yet.
 async fn make_all(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
@@ -121,49 +100,4 @@ async fn are_there(connection: &mut PgConnection, link_id: LinkId, day: Day) -> 
     .bind(Instant(day.end()))
     .fetch_one(connection)
     .await
-}
-
-/// Removes the hours of links that gain something on a day that was over, after their days are locked. Other days
-/// have none, which one look into an index tells.
-pub(crate) async fn remove_outdated(
-    connection: &mut PgConnection,
-    gains: &[(RollupKey, Gain<'_>)],
-) -> Result<(), sqlx::Error> {
-    let (workspaces, starts) = days(gains, true);
-    let are_there: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::timestamptz[]) AS day (workspace_id, start),
-             LATERAL (SELECT 1 FROM click_rollups r
-                      WHERE r.workspace_id = day.workspace_id AND r.span = 'busyhour' AND r.start >= day.start
-                        AND r.start < day.start + INTERVAL '24 hours'
-                      LIMIT 1) AS found)",
-    )
-    .bind(workspaces)
-    .bind(starts)
-    .fetch_one(&mut *connection)
-    .await?;
-    if !are_there {
-        return Ok(());
-    }
-    let (links, starts) = days(gains, false);
-    sqlx::query(
-        "DELETE FROM click_rollups r USING unnest($1::uuid[], $2::timestamptz[]) AS day (subject_id, start)
-         WHERE r.subject_id = day.subject_id AND r.span = 'busyhour' AND r.start >= day.start
-           AND r.start < day.start + INTERVAL '24 hours'",
-    )
-    .bind(links)
-    .bind(starts)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Returns the days on which workspaces gain something, or links.
-fn days(gains: &[(RollupKey, Gain<'_>)], of_workspaces: bool) -> (Vec<Uuid>, Vec<Instant>) {
-    gains
-        .iter()
-        .map(|(key, _)| key)
-        .filter(|key| key.span == RollupSpan::Day)
-        .filter(|key| matches!(key.subject, Subject::Workspace(_)) == of_workspaces)
-        .map(|key| (key.subject.as_uuid(), Instant(key.start)))
-        .unzip()
 }

@@ -28,6 +28,7 @@ mod links;
 mod lookup;
 mod months;
 mod outbox;
+mod outdated;
 mod purges;
 mod recount;
 mod replica;

@@ -73,11 +73,11 @@ pub(crate) async fn count(
     mut set: RollupSet,
 ) -> Result<RollupSet, sqlx::Error> {
     let mut chunk = Vec::with_capacity(CHUNK);
-    let query = match link_id {
-        None => sqlx::query(clicks!()),
-        Some(_) => sqlx::query(OF_LINK),
-    };
-    let query = query.bind(workspace_id.as_uuid()).bind(Instant(day.start())).bind(Instant(day.end()));
+    let statement = if link_id.is_some() { OF_LINK } else { clicks!() };
+    let query = sqlx::query(statement)
+        .bind(workspace_id.as_uuid())
+        .bind(Instant(day.start()))
+        .bind(Instant(day.end()));
     let query = match link_id {
         None => query,
         Some(link_id) => query.bind(link_id.as_uuid()),

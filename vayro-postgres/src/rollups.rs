@@ -22,7 +22,7 @@ use crate::analytics::push_scope;
 use crate::database::PgStores;
 use crate::error::{internal, store_error};
 use crate::instant::Instant;
-use crate::{hours, recount, weeks};
+use crate::{hours, outdated, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -222,8 +222,7 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     }
     let days = gains.iter().map(|(key, _)| (key.workspace_id, Day::of(key.start))).collect();
     stand_beside_writers(connection, &days).await?;
-    weeks::remove_outdated(connection, &gains).await?;
-    hours::remove_outdated(connection, &gains).await?;
+    outdated::remove(connection, &gains).await?;
     let slot = take_slot(connection).await?;
     let stored = find(connection, slot, &gains).await?;
     let mut sums = Columns::default();
@@ -371,7 +370,7 @@ impl RollupStore for PgStores {
     }
 
     async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
-        let work = async |connection: &mut PgConnection| hours::roll_up(connection, (from, to)).await;
+        let work = async |connection: &mut PgConnection| hours::roll_up(connection, None, (from, to)).await;
         self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 

@@ -1,12 +1,10 @@
 //! Rollups of weeks that are over, put together from their days.
 
-use std::collections::BTreeSet;
-
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
-use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, WorkspaceWeek};
+use vayro_core::rollup::{RollupCheck, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
@@ -125,52 +123,13 @@ pub(crate) async fn roll_up(
     let mut made = 0;
     for (workspace, start) in due {
         let week = Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: start.0 });
-        for (workspace_id, day) in week.0.days() {
-            made += hours::of_day(connection, workspace_id, day).await?;
-        }
+        made += hours::roll_up(connection, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
         for links in week.missing(connection).await?.chunks(LINKS_PER_STEP) {
             made += week.make(connection, links).await?;
         }
         made += week.make(connection, &[workspace]).await?;
     }
     Ok(made)
-}
-
-/// Removes the rollups of weeks that gain something late, after their days are locked. Weeks that are not over
-/// have none, which one look into an index tells.
-pub(crate) async fn remove_outdated(
-    connection: &mut PgConnection,
-    gains: &[(RollupKey, Gain<'_>)],
-) -> Result<(), sqlx::Error> {
-    let (workspaces, starts): (Vec<Uuid>, Vec<Instant>) = WorkspaceWeek::gaining(gains)
-        .into_iter()
-        .map(|week| (week.workspace_id.as_uuid(), Instant(week.start)))
-        .unzip();
-    let are_there: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::timestamptz[]) AS week (workspace_id, start),
-             LATERAL (SELECT 1 FROM click_rollups r
-                      WHERE r.workspace_id = week.workspace_id AND r.span = 'week' AND r.start = week.start
-                      LIMIT 1) AS found)",
-    )
-    .bind(workspaces)
-    .bind(starts)
-    .fetch_one(&mut *connection)
-    .await?;
-    if !are_there {
-        return Ok(());
-    }
-    let outdated: BTreeSet<RollupKey> = gains.iter().map(|(key, _)| key.week()).collect();
-    let (subjects, starts): (Vec<Uuid>, Vec<Instant>) =
-        outdated.iter().map(|key| (key.subject.as_uuid(), Instant(key.start))).unzip();
-    sqlx::query(
-        "DELETE FROM click_rollups r USING unnest($1::uuid[], $2::timestamptz[]) AS week (subject_id, start)
-         WHERE r.subject_id = week.subject_id AND r.span = 'week' AND r.start = week.start",
-    )
-    .bind(subjects)
-    .bind(starts)
-    .execute(connection)
-    .await
-    .map(drop)
 }
 
 /// Removes all rollups of the week that a day of a workspace lies in.

@@ -1,11 +1,10 @@
 //! Hours of links on busy days, counted once the day is over.
 
-use rusqlite::Transaction;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::rollup::{Gain, RollupKey, RollupSet, RollupSpan, Subject, busy};
+use vayro_core::rollup::{RollupSet, RollupSpan, busy};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
@@ -13,14 +12,11 @@ use crate::recount::{self, instant};
 use crate::retention;
 use crate::rollups::{self, damaged};
 
-/// Days of workspaces; no link is busy on a day on which its workspace is not.
+/// Days of workspaces, or of one; no link is busy on a day on which its workspace is not.
 const WORKSPACES: &str = "SELECT r.workspace_id, r.start, r.quarters
     FROM workspaces w CROSS JOIN click_rollups r
-    WHERE r.subject_id = w.id AND r.span = 'day' AND r.start >= ?1 AND r.start < ?2";
-
-/// A workspace on a day.
-const WORKSPACE: &str = "SELECT start, quarters FROM click_rollups
-    WHERE subject_id = ?1 AND span = 'day' AND start = ?2";
+    WHERE r.subject_id = w.id AND r.span = 'day' AND r.start >= ?1 AND r.start < ?2
+      AND (?3 IS NULL OR w.id = ?3)";
 
 /// Links of a workspace on a day of which there are no hours.
 const LINKS: &str = "SELECT r.subject_id, r.quarters FROM click_rollups r
@@ -29,14 +25,16 @@ const LINKS: &str = "SELECT r.subject_id, r.quarters FROM click_rollups r
                       WHERE done.subject_id = r.subject_id AND done.span = 'busyhour'
                         AND done.start >= ?2 AND done.start < ?3)";
 
-/// See [`RollupStore::roll_up_hours`](vayro_core::ports::RollupStore::roll_up_hours).
+/// See [`RollupStore::roll_up_hours`](vayro_core::ports::RollupStore::roll_up_hours); of one workspace if it is named.
 pub(crate) async fn roll_up(
     stores: &SqliteStores,
+    workspace_id: Option<WorkspaceId>,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<u64, sqlx::Error> {
     let days: Vec<(Uuid, i64, Vec<u8>)> = sqlx::query_as(WORKSPACES)
         .bind(RollupSpan::Day.ceil(from).as_micros())
         .bind(RollupSpan::Day.floor(to).as_micros())
+        .bind(workspace_id.map(|id| id.as_uuid()))
         .fetch_all(&stores.readers)
         .await?;
     let days = days.into_iter().map(|(workspace, start, quarters)| ((workspace, start), quarters));
@@ -47,21 +45,7 @@ pub(crate) async fn roll_up(
     Ok(made)
 }
 
-/// Counts the hours of the links of a workspace that were busy on a day and have none yet; returns how many rollups
-/// were made.
-pub(crate) async fn of_day(
-    stores: &SqliteStores,
-    workspace_id: WorkspaceId,
-    day: Day,
-) -> Result<u64, sqlx::Error> {
-    let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(WORKSPACE)
-        .bind(workspace_id.as_uuid())
-        .bind(day.start().as_micros())
-        .fetch_all(&stores.readers)
-        .await?;
-    if busy(found).map_err(damaged)?.is_empty() { Ok(0) } else { make_all(stores, workspace_id, day).await }
-}
-
+/// Counts the hours of the links of a workspace that were busy on a day and have none yet.
 async fn make_all(stores: &SqliteStores, workspace_id: WorkspaceId, day: Day) -> Result<u64, sqlx::Error> {
     let links: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(LINKS)
         .bind(workspace_id.as_uuid())
@@ -111,36 +95,4 @@ async fn are_there(
     .bind(day.end().as_micros())
     .fetch_one(connection)
     .await
-}
-
-/// Removes the hours of links that gain something on a day that was over. Other days have none, which one look
-/// into an index tells.
-pub(crate) fn remove_outdated(
-    tx: &Transaction<'_>,
-    gains: &[(RollupKey, Gain<'_>)],
-) -> Result<(), rusqlite::Error> {
-    let mut find = tx.prepare(
-        "SELECT 1 FROM click_rollups
-         WHERE workspace_id = ?1 AND span = 'busyhour' AND start >= ?2 AND start < ?3 LIMIT 1",
-    )?;
-    let end = |key: &RollupKey| key.start.as_micros() + RollupSpan::Day.micros();
-    let mut are_there = false;
-    for (key, _) in gains.iter().filter(|(key, _)| is_day_of(key, true)) {
-        are_there |= find.exists((&key.workspace_id.as_bytes()[..], key.start.as_micros(), end(key)))?;
-    }
-    if !are_there {
-        return Ok(());
-    }
-    let mut remove = tx.prepare(
-        "DELETE FROM click_rollups WHERE subject_id = ?1 AND span = 'busyhour' AND start >= ?2 AND start < ?3",
-    )?;
-    for (key, _) in gains.iter().filter(|(key, _)| is_day_of(key, false)) {
-        remove.execute((&key.subject.as_uuid().as_bytes()[..], key.start.as_micros(), end(key)))?;
-    }
-    Ok(())
-}
-
-/// Tells whether a rollup is a day of a workspace, or of a link.
-fn is_day_of(key: &RollupKey, is_workspace: bool) -> bool {
-    key.span == RollupSpan::Day && matches!(key.subject, Subject::Workspace(_)) == is_workspace
 }

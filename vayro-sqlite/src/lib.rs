@@ -26,6 +26,7 @@ mod links;
 mod lookup;
 pub mod open;
 mod outbox;
+mod outdated;
 mod purge;
 mod purges;
 mod recount;

@@ -16,7 +16,7 @@ use crate::analytics::{push_scope, push_time};
 use crate::clicks::WriteFailed;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
-use crate::{hours, recount, weeks};
+use crate::{hours, outdated, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -73,8 +73,7 @@ const UPDATE: &str = concat!(
 /// Adds what new rows gain each link and workspace; the transaction holds the file's only write lock.
 pub(crate) fn add(tx: &Transaction<'_>, rows: &[&ClickRow]) -> Result<(), WriteFailed> {
     let gains = gains(rows.iter().copied());
-    weeks::remove_outdated(tx, &gains)?;
-    hours::remove_outdated(tx, &gains)?;
+    outdated::remove(tx, &gains)?;
     let mut find = tx.prepare(FIND)?;
     let mut insert = tx.prepare(INSERT)?;
     let mut update = tx.prepare(UPDATE)?;
@@ -263,7 +262,7 @@ impl RollupStore for SqliteStores {
     }
 
     async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
-        hours::roll_up(self, (from, to)).await.map_err(store_error)
+        hours::roll_up(self, None, (from, to)).await.map_err(store_error)
     }
 
     async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {

@@ -1,13 +1,10 @@
 //! Rollups of weeks that are over, put together from their days.
 
-use std::collections::BTreeSet;
-
-use rusqlite::Transaction;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::WorkspaceId;
-use vayro_core::rollup::{Gain, RollupCheck, RollupKey, RollupSet, RollupSpan, WorkspaceWeek};
+use vayro_core::rollup::{RollupCheck, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
@@ -111,9 +108,7 @@ pub(crate) async fn roll_up(
     for (workspace, start) in due {
         let week =
             Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: instant(start)? });
-        for (workspace_id, day) in week.0.days() {
-            made += hours::of_day(stores, workspace_id, day).await?;
-        }
+        made += hours::roll_up(stores, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
         let missing = week.missing(&mut *stores.readers.acquire().await?).await?;
         for links in missing.chunks(LINKS_PER_STEP) {
             made += week.make(stores, links).await?;
@@ -121,31 +116,6 @@ pub(crate) async fn roll_up(
         made += week.make(stores, &[workspace]).await?;
     }
     Ok(made)
-}
-
-/// Removes the rollups of weeks that gain something late. Weeks that are not over have none, which one look
-/// into an index tells.
-pub(crate) fn remove_outdated(
-    tx: &Transaction<'_>,
-    gains: &[(RollupKey, Gain<'_>)],
-) -> Result<(), rusqlite::Error> {
-    let mut find = tx.prepare(
-        "SELECT 1 FROM click_rollups WHERE workspace_id = ?1 AND span = 'week' AND start = ?2 LIMIT 1",
-    )?;
-    let mut are_there = false;
-    for week in WorkspaceWeek::gaining(gains) {
-        are_there |= find.exists((&week.workspace_id.as_bytes()[..], week.start.as_micros()))?;
-    }
-    if !are_there {
-        return Ok(());
-    }
-    let mut remove =
-        tx.prepare("DELETE FROM click_rollups WHERE subject_id = ?1 AND span = 'week' AND start = ?2")?;
-    let outdated: BTreeSet<RollupKey> = gains.iter().map(|(key, _)| key.week()).collect();
-    for key in outdated {
-        remove.execute((&key.subject.as_uuid().as_bytes()[..], key.start.as_micros()))?;
-    }
-    Ok(())
 }
 
 /// Removes all rollups of the week that a day of a workspace lies in.

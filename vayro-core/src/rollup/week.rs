@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::ColumnError;
-use super::gain::Gain;
-use super::key::{RollupKey, RollupSpan, Subject};
+use super::key::{RollupKey, RollupSpan};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::record::Rollup;
 use super::values::ValueCounts;
@@ -26,15 +25,6 @@ impl WorkspaceWeek {
     /// Returns the week that a day lies in.
     pub fn of(workspace_id: WorkspaceId, day: Day) -> Self {
         Self { workspace_id, start: RollupSpan::Week.floor(day.start()) }
-    }
-
-    /// Returns the weeks in which workspaces gain something; no link does without its workspace.
-    pub fn gaining(gains: &[(RollupKey, Gain<'_>)]) -> BTreeSet<Self> {
-        gains
-            .iter()
-            .filter(|(key, _)| matches!(key.subject, Subject::Workspace(_)))
-            .map(|(key, _)| Self { workspace_id: key.workspace_id, start: key.week().start })
-            .collect()
     }
 
     /// Returns the first instant after it.
