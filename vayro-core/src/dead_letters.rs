@@ -1,14 +1,45 @@
-//! Removing dead letters so that the account of clicks still adds up.
+//! Reading dead letters, and removing them so that the account of clicks still adds up.
 
 use std::collections::BTreeMap;
 
 use crate::day::Day;
 use crate::ledger::Removal;
 use crate::ports::{DeadLetterStore, LedgerStore, StoreError, StreamError};
-use crate::stream::{DeadLetter, day_of};
+use crate::stream::{DeadLetter, DeadLetterFilter, day_of};
 
 /// Letters removed by one call of the store.
 const BATCH: usize = 100;
+
+/// Reads letters page by page, so that however many there are, few are held at a time.
+pub struct Pages<'a> {
+    store: &'a dyn DeadLetterStore,
+    filter: &'a DeadLetterFilter,
+    size: u16,
+    after: Option<String>,
+    is_over: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// Reads the letters that match `filter`, oldest first, at most `size` at a time.
+    pub const fn new(store: &'a dyn DeadLetterStore, filter: &'a DeadLetterFilter, size: u16) -> Self {
+        Self { store, filter, size, after: None, is_over: false }
+    }
+
+    /// Returns the next page, which may be empty; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; the same page is read again then.
+    pub async fn next(&mut self) -> Result<Option<Vec<DeadLetter>>, StreamError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = self.store.list(self.filter, self.after.as_deref(), self.size).await?;
+        self.is_over = page.next.is_none();
+        self.after = page.next;
+        Ok(Some(page.items))
+    }
+}
 
 /// Purges letters and notes of which days their clicks were, so that nobody looks for them. Returns how many
 /// there still were.

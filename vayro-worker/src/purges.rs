@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use vayro_backends::causes;
 use vayro_core::click::field;
 use vayro_core::day::Day;
+use vayro_core::dead_letters::Pages;
 use vayro_core::ids::{ClickId, LinkId};
 use vayro_core::ports::BoxError;
 use vayro_core::purge::{PURGES_MAX, Purge, PurgeState, click_id};
@@ -29,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Rows removed in one transaction.
 const ROWS_BATCH: u32 = 5_000;
 /// Dead letters read at one time.
-const LETTERS_PAGE: u16 = 200;
+pub(crate) const LETTERS_PAGE: u16 = 200;
 
 /// The purges a worker knows of.
 #[derive(Default)]
@@ -211,10 +212,9 @@ async fn purge_letters(pipeline: &Pipeline, purge: &Purge) -> Result<(), BoxErro
         link_id: purge.selector.link_id.map(|id| id.to_string()),
         ..DeadLetterFilter::default()
     };
-    let mut after: Option<String> = None;
-    loop {
-        let page = deps.dead_letters.list(&filter, after.as_deref(), LETTERS_PAGE).await?;
-        let meant = page.items.iter().filter(|letter| purge.selector.matches(&letter.fields));
+    let mut pages = Pages::new(&*deps.dead_letters, &filter, LETTERS_PAGE);
+    while let Some(letters) = pages.next().await? {
+        let meant = letters.iter().filter(|letter| purge.selector.matches(&letter.fields));
         let (mut ids, mut clicks) = (Vec::new(), Vec::new());
         for letter in meant {
             ids.push(letter.id.clone());
@@ -225,11 +225,8 @@ async fn purge_letters(pipeline: &Pipeline, purge: &Purge) -> Result<(), BoxErro
             deps.purges.remove_clicks(purge, &clicks).await?;
             deps.dead_letters.purge(&ids).await?;
         }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// Returns the times to look through, one after the other: days, unless a link says where to look.

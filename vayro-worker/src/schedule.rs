@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use vayro_backends::causes;
 use vayro_core::day::Day;
-use vayro_core::dead_letters;
+use vayro_core::dead_letters::{self, Pages};
 use vayro_core::ids::LinkId;
 use vayro_core::ports::{BoxError, StoreError};
-use vayro_core::stream::{DeadLetter, DeadLetterFilter};
+use vayro_core::stream::DeadLetterFilter;
 use vayro_core::timestamp::Timestamp;
 
 use crate::enrich::Refresh;
 use crate::ingest::Pipeline;
+use crate::purges::LETTERS_PAGE;
 use crate::retention::{Expired, expire};
 use crate::stop::Stop;
 
@@ -22,8 +23,6 @@ use crate::stop::Stop;
 const PARTITION_REACH: Duration = Duration::from_secs(62 * 86_400);
 /// Deleted links removed in one transaction.
 const PURGE_BATCH: u16 = 100;
-/// Dead letters read at one time.
-const LETTERS_PAGE: u16 = 200;
 /// Expired idempotency keys removed in one transaction.
 const PURGE_KEYS_BATCH: u16 = 1000;
 /// Days looked up at once to be counted again.
@@ -116,18 +115,13 @@ async fn remove_links(pipeline: &Pipeline) -> Result<(), BoxError> {
 async fn remove_letters(pipeline: &Pipeline, links: &[LinkId]) -> Result<(), BoxError> {
     let deps = &pipeline.deps;
     let links: HashSet<String> = links.iter().map(LinkId::to_string).collect();
-    let mut after: Option<String> = None;
-    loop {
-        let page =
-            deps.dead_letters.list(&DeadLetterFilter::default(), after.as_deref(), LETTERS_PAGE).await?;
-        let is_of_one = |letter: &DeadLetter| letter.link_id().is_some_and(|id| links.contains(id));
-        let letters: Vec<DeadLetter> = page.items.into_iter().filter(is_of_one).collect();
+    let everything = DeadLetterFilter::default();
+    let mut pages = Pages::new(&*deps.dead_letters, &everything, LETTERS_PAGE);
+    while let Some(mut letters) = pages.next().await? {
+        letters.retain(|letter| letter.link_id().is_some_and(|id| links.contains(id)));
         dead_letters::purge::<BoxError>(&letters, &*deps.dead_letters, &*deps.ledger).await?;
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 async fn remove_old(pipeline: &Pipeline) -> Result<(), BoxError> {

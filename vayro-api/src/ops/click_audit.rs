@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vayro_core::day::Day;
+use vayro_core::dead_letters::Pages;
 use vayro_core::ledger::{DayAudit, DayCounts, DayEvidence, KnownEdge, Verdict, reconcile};
 use vayro_core::stream::{DeadLetterFilter, EdgeReport, day_of};
 use vayro_core::timestamp::Timestamp;
@@ -279,20 +280,18 @@ fn in_spools(reports: &[EdgeReport], edges: &[KnownEdge]) -> u64 {
 /// Counts dead letters by the day of their click, and those that are of no click.
 async fn letters_by_day(state: &ApiState) -> Result<(BTreeMap<Day, u64>, u64), Problem> {
     let (mut days, mut undated, mut seen) = (BTreeMap::new(), 0, 0);
-    let mut after: Option<String> = None;
-    loop {
-        let filter = DeadLetterFilter::default();
-        let page = state.ports.dead_letters.list(&filter, after.as_deref(), LETTERS_PAGE).await?;
-        seen += page.items.len();
-        for letter in &page.items {
+    let everything = DeadLetterFilter::default();
+    let mut pages = Pages::new(&*state.ports.dead_letters, &everything, LETTERS_PAGE);
+    while seen < LETTERS_MAX
+        && let Some(letters) = pages.next().await?
+    {
+        seen += letters.len();
+        for letter in &letters {
             match day_of(&letter.fields) {
                 Some(day) => *days.entry(day).or_default() += 1,
                 None => undated += 1,
             }
         }
-        after = page.next;
-        if after.is_none() || seen >= LETTERS_MAX {
-            return Ok((days, undated));
-        }
     }
+    Ok((days, undated))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vayro_core::dead_letters;
+use vayro_core::dead_letters::{self, Pages};
 use vayro_core::ids::LinkId;
 use vayro_core::stream::{DeadLetter, DeadLetterFilter, DeadReason};
 use vayro_core::timestamp::Timestamp;
@@ -312,17 +312,16 @@ async fn gather(selection: &Selection, state: &ApiState) -> Result<(Vec<DeadLett
         letters.truncate(max);
         return Ok((letters, has_more));
     }
-    let mut after: Option<String> = None;
-    loop {
-        let page = state.ports.dead_letters.list(filter, after.as_deref(), GATHER_SIZE).await?;
-        letters.extend(page.items);
-        if letters.len() > max || page.next.is_none() {
-            let has_more = letters.len() > max;
-            letters.truncate(max);
-            return Ok((letters, has_more));
+    let mut pages = Pages::new(&*state.ports.dead_letters, filter, GATHER_SIZE);
+    while let Some(more) = pages.next().await? {
+        letters.extend(more);
+        if letters.len() > max {
+            break;
         }
-        after = page.next;
     }
+    let has_more = letters.len() > max;
+    letters.truncate(max);
+    Ok((letters, has_more))
 }
 
 fn is_id(text: &str) -> bool {
