@@ -104,6 +104,21 @@ struct Absence {
     until: i64,
 }
 
+/// What keys share that are invalidated together.
+#[derive(Default)]
+struct Stripe {
+    /// Held by whoever keeps or removes an entry.
+    lock: Mutex<()>,
+    /// Raised under the lock.
+    generation: AtomicU64,
+}
+
+impl Stripe {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+}
+
 /// When a look-up began, to tell whether it was overtaken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
@@ -116,12 +131,10 @@ pub(crate) struct LinkCache {
     present: Cache<CacheKey, Arc<Entry>, ByBytes>,
     absent: Cache<CacheKey, Absence>,
     epoch: AtomicU64,
-    /// Raised under the lock of their stripe.
-    generations: Vec<AtomicU64>,
-    locks: Vec<Mutex<()>>,
+    stripes: Vec<Stripe>,
     /// See [`front::number_cache`].
     number: u64,
-    stripes: RandomState,
+    stripe_hash: RandomState,
     flights: Flights,
     options: CacheOptions,
     lookup: Arc<dyn LinkLookup>,
@@ -161,10 +174,9 @@ impl LinkCache {
             ),
             absent: Cache::new(options.absent_max),
             epoch: AtomicU64::new(0),
-            generations: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
-            locks: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
             number: front::number_cache(),
-            stripes: RandomState::new(),
+            stripe_hash: RandomState::new(),
             flights: Flights::default(),
             options,
             lookup,
@@ -204,7 +216,7 @@ impl LinkCache {
     ) -> Option<T> {
         let epoch = self.epoch.load(Ordering::Acquire);
         let is_fresh = |entry: &Entry| entry.is_fresh(now, epoch, &self.options.lifetimes);
-        let generation = |stripe: usize| self.generations[stripe].load(Ordering::Acquire);
+        let generation = |stripe: usize| self.stripes[stripe].generation();
         front::with(
             self.number,
             key,
@@ -264,12 +276,12 @@ impl LinkCache {
 
     /// Drops what is older than the change of `key` to `revision`.
     pub(crate) fn invalidate(&self, key: KeyRef<'_>, revision: i64) {
-        let stripe = self.stripe(key);
-        let _lock = self.locks[stripe].lock();
+        let stripe = &self.stripes[self.stripe(key)];
+        let _lock = stripe.lock.lock();
         self.present.remove_if(&key, |entry| entry.link.revision < revision);
         self.absent.remove(&key);
         // Last: whoever sees the new generation finds nothing old any more.
-        self.generations[stripe].fetch_add(1, Ordering::Release);
+        stripe.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Makes every entry stale at once.
@@ -346,20 +358,16 @@ impl LinkCache {
     }
 
     fn start(&self, key: KeyRef<'_>) -> Start {
-        let stripe = self.stripe(key);
-        let _lock = self.locks[stripe].lock();
-        Start {
-            generation: self.generations[stripe].load(Ordering::Acquire),
-            epoch: self.epoch.load(Ordering::Acquire),
-        }
+        let generation = self.stripes[self.stripe(key)].generation();
+        Start { generation, epoch: self.epoch.load(Ordering::Acquire) }
     }
 
     /// Keeps what was found unless an invalidation overtook it, and tells whether it was kept.
     fn fill(&self, key: KeyRef<'_>, start: Start, found: Option<CachedLink>) -> (Outcome, bool) {
         let now = (self.clock)();
-        let stripe = self.stripe(key);
-        let _lock = self.locks[stripe].lock();
-        let is_kept = self.generations[stripe].load(Ordering::Acquire) == start.generation;
+        let stripe = &self.stripes[self.stripe(key)];
+        let _lock = stripe.lock.lock();
+        let is_kept = stripe.generation() == start.generation;
         let Some(link) = found else {
             if is_kept {
                 self.present.remove(&key);
@@ -387,7 +395,7 @@ impl LinkCache {
 
     fn stripe(&self, key: KeyRef<'_>) -> usize {
         // Below the number of stripes.
-        usize::try_from(self.stripes.hash_one(key) % STRIPES as u64).unwrap_or(0)
+        usize::try_from(self.stripe_hash.hash_one(key) % STRIPES as u64).unwrap_or(0)
     }
 }
 
