@@ -23,6 +23,15 @@ const TRACES: [&str; 5] = [ADDRESS, NETWORK, "nmistakable", "Wanderer", "path-of
 /// How long an edge may take to find out that Redis is away, and to send on what it kept.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Much is logged, and into this file; the visitor comes through a proxy of ours.
+fn settings(log: &Path) -> [(&str, &str); 3] {
+    [
+        (LOG_FILE, log.to_str().expect("a plain path")),
+        ("VAYRO_LOG__LEVEL", "debug,pingora_core=warn,pingora_proxy=warn"),
+        ("VAYRO_EDGE__TRUSTED_PROXIES", "127.0.0.0/8"),
+    ]
+}
+
 /// Sends a request as it is and returns what is answered.
 async fn send(system: &System, request: &str) -> String {
     let address = system.edge_url.strip_prefix("http://").expect("plain");
@@ -92,12 +101,7 @@ async fn logs_tell_nothing_and_disks_only_what_waits() {
     let (database, mut cache) = (postgres::database().await, redis::server().await);
     let dir = tempfile::tempdir().expect("a folder");
     let log = dir.path().join("log");
-    let settings = [
-        (LOG_FILE, log.to_str().expect("a plain path")),
-        ("VAYRO_LOG__LEVEL", "debug,pingora_core=warn,pingora_proxy=warn"),
-        ("VAYRO_EDGE__TRUSTED_PROXIES", "127.0.0.0/8"),
-    ];
-    let mut system = System::clustered_with(&database.url, &cache.url, &settings).await;
+    let mut system = System::clustered_with(&database.url, &cache.url, &settings(&log)).await;
     let link = system.create_link("seen", "https://example.com/").await;
     visit_in_every_way(&system, "seen").await;
     shown(&system, &link, 1).await;
@@ -136,12 +140,7 @@ async fn logs_tell_nothing_and_disks_only_what_waits() {
 async fn one_process_keeps_visitors_to_its_own_files() {
     let dir = tempfile::tempdir().expect("a folder");
     let log = dir.path().join("log");
-    let settings = [
-        (LOG_FILE, log.to_str().expect("a plain path")),
-        ("VAYRO_LOG__LEVEL", "debug,pingora_core=warn,pingora_proxy=warn"),
-        ("VAYRO_EDGE__TRUSTED_PROXIES", "127.0.0.0/8"),
-    ];
-    let mut system = System::up_with(&[], &settings).await;
+    let mut system = System::up_with(&[], &settings(&log)).await;
     let link = system.create_link("seen", "https://example.com/").await;
     visit_in_every_way(&system, "seen").await;
     shown(&system, &link, 1).await;
