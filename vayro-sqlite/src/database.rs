@@ -50,35 +50,11 @@ impl SqliteStores {
 #[cfg(test)]
 mod tests {
     use sqlx::Executor as _;
-    use tempfile::TempDir;
-    use vayro_core::contract::accounts::sample;
-    use vayro_core::contract::stores::{Owner, at, click};
-    use vayro_core::link::Link;
-    use vayro_core::ports::{ClickStore, LinkStore, UserStore, WriteError};
+    use vayro_core::contract::stores::{at, click};
+    use vayro_core::ports::{ClickStore, LinkStore, WriteError};
 
     use super::*;
-
-    struct Cast {
-        _directory: TempDir,
-        stores: SqliteStores,
-        owner: Owner,
-        link: Link,
-    }
-
-    async fn cast() -> Cast {
-        let directory = tempfile::tempdir().expect("a directory for the test");
-        let stores = SqliteStores::open(directory.path().join("vayro.db")).await.expect("a new file opens");
-        stores.migrate().await.expect("a new file migrates");
-        let workspace = sample::workspace(at(0));
-        let user = UserStore::insert(&stores, sample::new_user(at(0)), &workspace, &sample::context(at(0)))
-            .await
-            .expect("a new account is stored");
-        let owner = Owner { user_id: user.id, workspace_id: workspace.id };
-        let link = LinkStore::insert(&stores, owner.new_link("launch"), &owner.context(at(0)))
-            .await
-            .expect("a new link is stored");
-        Cast { _directory: directory, stores, owner, link }
-    }
+    use crate::cast::{Cast, cast};
 
     #[tokio::test]
     async fn a_full_disk_is_unavailable_until_there_is_room() {

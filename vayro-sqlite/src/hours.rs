@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::rollup::{RollupSet, RollupSpan, busy};
+use vayro_core::rollup::{Rollup, RollupKey, RollupSet, RollupSpan, busy};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
@@ -60,25 +60,73 @@ async fn make_all(stores: &SqliteStores, workspace_id: WorkspaceId, day: Day) ->
     Ok(made)
 }
 
-/// Counts the hours of a link, with no writer in between.
+/// Counts the hours of a link and stores them, unless clicks came meanwhile: then a later round counts again.
 async fn make(
     stores: &SqliteStores,
     workspace_id: WorkspaceId,
     day: Day,
     link_id: LinkId,
 ) -> Result<u64, sqlx::Error> {
-    let mut tx = stores.writer.begin_with("BEGIN IMMEDIATE").await?;
-    // Of an expired day some clicks may be gone.
-    let is_expired = retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon);
-    if is_expired || are_there(&mut tx, link_id, day).await? {
-        return Ok(0);
-    }
+    let counted = count(stores, workspace_id, day, link_id).await?;
+    store(stores, workspace_id, day, link_id, counted).await
+}
+
+/// Hours of a link and the day's rollup that was there when they were counted.
+struct Counted {
+    hours: Vec<(RollupKey, Rollup)>,
+    of_day: Option<Rollup>,
+}
+
+/// Reads one state of the file throughout and keeps no writer waiting; a day may have millions of clicks.
+async fn count(
+    stores: &SqliteStores,
+    workspace_id: WorkspaceId,
+    day: Day,
+    link_id: LinkId,
+) -> Result<Counted, sqlx::Error> {
+    let mut tx = stores.readers.begin().await?;
+    let of_day = of_day(&mut tx, link_id, day).await?;
     let set = RollupSet::with_hours_of([link_id]);
     let set = recount::count(&mut tx, workspace_id, day, Some(link_id), set).await?;
-    let hours: Vec<_> = set.into_busy_hours().into_iter().collect();
-    rollups::replace(&mut tx, &hours).await?;
     tx.commit().await?;
-    Ok(hours.len() as u64)
+    Ok(Counted { hours: set.into_busy_hours().into_iter().collect(), of_day })
+}
+
+/// Whatever stores, changes or removes a click changes the day's rollup, at once or by counting the day again; the
+/// latter corrects its hours as well.
+async fn store(
+    stores: &SqliteStores,
+    workspace_id: WorkspaceId,
+    day: Day,
+    link_id: LinkId,
+    counted: Counted,
+) -> Result<u64, sqlx::Error> {
+    let mut tx = stores.writer.begin_with("BEGIN IMMEDIATE").await?;
+    // Of an expired day some clicks may have been gone. Horizons rise before clicks go.
+    let is_expired = retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon);
+    if is_expired
+        || are_there(&mut tx, link_id, day).await?
+        || of_day(&mut tx, link_id, day).await? != counted.of_day
+    {
+        return Ok(0);
+    }
+    rollups::replace(&mut tx, &counted.hours).await?;
+    tx.commit().await?;
+    Ok(counted.hours.len() as u64)
+}
+
+async fn of_day(
+    connection: &mut SqliteConnection,
+    link_id: LinkId,
+    day: Day,
+) -> Result<Option<Rollup>, sqlx::Error> {
+    let row = sqlx::query(rollups::FIND)
+        .bind(link_id.as_uuid())
+        .bind(RollupSpan::Day.as_str())
+        .bind(day.start().as_micros())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| rollups::rollup(&row, 1)).transpose()
 }
 
 async fn are_there(
@@ -95,4 +143,31 @@ async fn are_there(
     .bind(day.end().as_micros())
     .fetch_one(connection)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use vayro_core::contract::stores::{at, click};
+    use vayro_core::ports::ClickStore;
+
+    use super::*;
+    use crate::cast::{Cast, cast};
+
+    #[tokio::test]
+    async fn hours_are_counted_beside_a_writer_and_forgotten_if_it_wrote() {
+        let Cast { stores, owner, link, .. } = &cast().await;
+        let (workspace_id, day) = (owner.workspace_id, Day::of(at(0)));
+        let rows: Vec<_> = (0..3).map(|second| click(link, at(second))).collect();
+        ClickStore::write(stores, &rows).await.unwrap();
+
+        let busy = stores.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let counted = count(stores, workspace_id, day, link.id).await.unwrap();
+        busy.rollback().await.unwrap();
+        assert_eq!(counted.hours.len(), 1);
+        ClickStore::write(stores, &[click(link, at(3))]).await.unwrap();
+        assert_eq!(store(stores, workspace_id, day, link.id, counted).await.unwrap(), 0, "one is missing");
+
+        let counted = count(stores, workspace_id, day, link.id).await.unwrap();
+        assert_eq!(store(stores, workspace_id, day, link.id, counted).await.unwrap(), 1);
+    }
 }

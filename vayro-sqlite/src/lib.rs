@@ -10,6 +10,8 @@
 mod amendments;
 mod analytics;
 mod audit;
+#[cfg(test)]
+mod cast;
 mod click_connection;
 mod clicks;
 mod database;

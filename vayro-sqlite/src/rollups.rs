@@ -51,7 +51,7 @@ pub(crate) const OF_DAY: &str = concat!(
 const PIECES: [usize; 3] = [100, 10, 1];
 
 /// A rollup that is there, with its row's number.
-const FIND: &str = concat!(
+pub(crate) const FIND: &str = concat!(
     "SELECT rowid, ",
     byte_columns!(),
     " FROM click_rollups WHERE subject_id = ?1 AND span = ?2 AND start = ?3 AND slot = 0"
