@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use vayro_backends::causes;
 
 use crate::admin::Admin;
@@ -128,14 +128,8 @@ impl Worker {
             tasks.spawn(schedule::keep_house(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(purges::keep_purging(Arc::clone(&pipeline), stop.clone()));
         }
-        // None of these ends by itself; one that does has failed, and the rest would go on unnoticed.
-        tokio::select! {
-            // When told to stop they end too, which is no failure.
-            biased;
-            () = stop.requested() => {}
-            Some(ended) = tasks.join_next() => {
-                tracing::error!(?ended, "a part of the worker ended by itself; the worker stops");
-            }
+        if let Some(ended) = until_stopped(&mut stop, &mut tasks).await {
+            tracing::error!(?ended, "a part of the worker ended by itself; the worker stops");
         }
         finish(&pipeline, tasks).await;
     }
@@ -149,6 +143,16 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     Worker::new(settings, deps).await?.run(shutdown).await;
     Ok(())
+}
+
+/// Waits until stopping is asked for. None of the tasks ends by itself; one that does has failed, and the rest
+/// would go on unnoticed: then returns how it ended.
+async fn until_stopped(stop: &mut Stop, tasks: &mut JoinSet<()>) -> Option<Result<(), JoinError>> {
+    tokio::select! {
+        () = stop.requested() => None,
+        // A task may be woken by the request, and end, before this is.
+        Some(ended) = tasks.join_next() => (!stop.is_requested()).then_some(ended),
+    }
 }
 
 async fn finish(pipeline: &Pipeline, mut tasks: JoinSet<()>) {
@@ -182,5 +186,36 @@ fn report_geoip(status: &GeoIpStatus) {
             info.database_type,
             info.built_at
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn tasks_that_were_told_to_end_have_not_failed() {
+        // More threads than cores, and many rounds: who is woken first is up to chance.
+        for _ in 0..2_000 {
+            let (told, hears) = watch::channel(false);
+            let mut stop = Stop::new(hears);
+            let mut tasks = JoinSet::new();
+            for _ in 0..8 {
+                let mut stop = stop.clone();
+                tasks.spawn(async move { stop.requested().await });
+            }
+            let waiting = tokio::spawn(async move { until_stopped(&mut stop, &mut tasks).await.is_none() });
+            tokio::task::yield_now().await;
+            told.send_replace(true);
+            assert!(waiting.await.unwrap(), "a task's end counted as a failure");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_untold_has_failed() {
+        let (_told, hears) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {});
+        assert!(until_stopped(&mut Stop::new(hears), &mut tasks).await.is_some());
     }
 }
