@@ -32,6 +32,15 @@ pub enum RedirectStatus {
 pub struct RedirectStatusError(u16);
 
 impl RedirectStatus {
+    /// Every one, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::MovedPermanently,
+        Self::Found,
+        Self::SeeOther,
+        Self::TemporaryRedirect,
+        Self::PermanentRedirect,
+    ];
+
     /// Returns the HTTP status code.
     pub const fn code(self) -> u16 {
         match self {

@@ -6,24 +6,11 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, LOCATION};
 use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use vayro_core::timestamp::Timestamp;
 
-use crate::cache::Entry;
 use crate::pages::Form;
 
-/// Sends the visitor on.
-pub(crate) async fn redirect(
-    session: &mut ServerSession,
-    entry: &Entry,
-    now: Timestamp,
-    permanent_max_age: u64,
-) -> pingora::Result<()> {
-    let mut header = Box::new(entry.answer.clone());
-    if let Some(expires_at) = entry.link.expires_at.filter(|_| entry.link.status.is_permanent()) {
-        // No browser may remember the answer past the end of the link.
-        let left = expires_at.since(now).as_secs().min(permanent_max_age);
-        header.insert_header(CACHE_CONTROL, format!("private, max-age={left}"))?;
-    }
+/// Sends an answer that is nothing but its header.
+pub(crate) async fn header(session: &mut ServerSession, header: Box<ResponseHeader>) -> pingora::Result<()> {
     write(session, header, None).await
 }
 

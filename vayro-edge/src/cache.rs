@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
@@ -28,7 +27,7 @@ use vayro_core::ports::{LinkLookup, StoreError};
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
 
-pub(crate) use entry::{Entry, Lifetimes, X_ROBOTS_TAG};
+pub(crate) use entry::{Entry, Lifetimes};
 pub(crate) use key::KeyRef;
 
 use crate::log_limit::LogLimit;
@@ -85,8 +84,6 @@ pub(crate) struct CacheOptions {
     pub(crate) lifetimes: Lifetimes,
     /// How long one look-up may take.
     pub(crate) lookup_timeout: Duration,
-    /// `Cache-Control` of permanent redirects.
-    pub(crate) permanent_cache: HeaderValue,
 }
 
 #[derive(Clone)]
@@ -385,7 +382,7 @@ impl LinkCache {
         if let Some(newer) = newer {
             return (Outcome::Found(newer), true);
         }
-        let entry = Arc::new(Entry::new(link, &self.options.permanent_cache, start.epoch, now));
+        let entry = Arc::new(Entry::new(link, start.epoch, now));
         if is_kept {
             self.absent.remove(&key);
             self.present.insert(key.to_key(), Arc::clone(&entry));

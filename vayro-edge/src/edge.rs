@@ -26,6 +26,7 @@ use crate::clicks::{Ledger, Rings, ship};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
+use crate::redirect::RedirectForms;
 use crate::report::Boards;
 use crate::routes::Routes;
 use crate::server::{ConnectionLimits, EdgeService, Listener, listen};
@@ -192,6 +193,7 @@ impl Edge {
             links: Arc::new(links),
             rings,
             sink: deps.sink,
+            redirects: RedirectForms::new(settings.permanent_max_age),
             pages: Pages::new(),
             root_redirect: settings
                 .root_redirect
@@ -398,7 +400,6 @@ async fn listen_all(
 }
 
 fn cache_options(settings: &EdgeSettings) -> CacheOptions {
-    let permanent = format!("private, max-age={}", settings.permanent_max_age.as_secs());
     CacheOptions {
         size_max: settings.cache_size,
         absent_max: settings.absent_max,
@@ -409,7 +410,6 @@ fn cache_options(settings: &EdgeSettings) -> CacheOptions {
             stale: settings.cache_stale,
         },
         lookup_timeout: settings.lookup_timeout,
-        permanent_cache: HeaderValue::try_from(permanent).expect("digits and letters"),
     }
 }
 

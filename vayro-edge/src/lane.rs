@@ -122,9 +122,11 @@ impl Lane {
             let key = KeyRef { domain: domain.index, code: request.code };
             shared.links.with_fresh(key, now, |entry| {
                 let Resolution::Redirect { .. } = resolve(Some(&entry.link), now) else { return None };
-                let head = entry.head()?;
+                if !shared.redirects.write(&entry.link, &mut answers.bytes) {
+                    return None;
+                }
                 let closes = request.closes || requests_left <= 1 || shared.is_draining();
-                write(&mut answers.bytes, head, now, closes);
+                finish(&mut answers.bytes, now, closes);
                 answers.closes = closes;
                 let visit = Visit {
                     at: now,
@@ -145,9 +147,8 @@ impl Lane {
     }
 }
 
-/// Writes an answer of which everything is ready but what changes with time and connection.
-fn write(bytes: &mut Vec<u8>, head: &[u8], now: Timestamp, closes: bool) {
-    bytes.extend_from_slice(head);
+/// Writes the headers of an answer that change with time and connection, and its end.
+fn finish(bytes: &mut Vec<u8>, now: Timestamp, closes: bool) {
     with_date(now, |date| bytes.extend_from_slice(date));
     let connection: &[u8] =
         if closes { b"Connection: close\r\n\r\n" } else { b"Connection: keep-alive\r\n\r\n" };

@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 
-use crate::cache::X_ROBOTS_TAG;
+use crate::redirect::X_ROBOTS_TAG;
 
 /// A page in both of its forms.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Answers requests on hosts of short links. Start here to see what a visitor gets.
 
+mod form;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use vayro_core::click::ClickMethod;
 use vayro_core::resolve::{Resolution, resolve};
 use vayro_core::short_code::ShortCode;
 use vayro_core::timestamp::Timestamp;
+
+pub(crate) use form::{RedirectForms, X_ROBOTS_TAG};
 
 use crate::answer;
 use crate::cache::{Entry, KeyRef, Outcome, Read};
@@ -147,7 +151,7 @@ async fn send_on(
     peer: Option<IpAddr>,
     now: Timestamp,
 ) -> pingora::Result<()> {
-    answer::redirect(session, entry, now, shared.settings.permanent_max_age.as_secs()).await?;
+    answer::header(session, shared.redirects.header(&entry.link, now)).await?;
     shared.metrics.redirects.add_one();
     let request = session.req_header();
     let headers = &request.headers;

@@ -13,6 +13,7 @@ use crate::cache::LinkCache;
 use crate::clicks::{Ledger, Rings};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
+use crate::redirect::RedirectForms;
 use crate::routes::Routes;
 use crate::server::ConnectionLimits;
 use crate::settings::EdgeSettings;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// What was accepted, by day.
     pub(crate) ledger: Ledger,
     pub(crate) sink: Arc<dyn ClickSink>,
+    pub(crate) redirects: RedirectForms,
     pub(crate) pages: Pages,
     /// Where `/` leads; `None` shows a page.
     pub(crate) root_redirect: Option<HeaderValue>,

@@ -1,17 +1,10 @@
-//! One cached link with its answer made ready.
+//! One cached link.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, LOCATION};
-use http::{HeaderName, HeaderValue};
-use pingora::http::ResponseHeader;
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
-
-/// `X-Robots-Tag`; search engines should list the target, not the short link.
-pub(crate) const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// Threads read the clock on their own, so an entry may look this much younger than new.
 const CLOCK_SKEW_MICROS: i64 = 1_000_000;
@@ -47,10 +40,6 @@ pub(crate) enum Freshness {
 pub(crate) struct Entry {
     /// What the decision needs.
     pub(crate) link: CachedLink,
-    /// The redirect without `Date`, `Connection` and the lifetime of a permanent redirect that expires.
-    pub(crate) answer: ResponseHeader,
-    /// The same as HTTP/1.1 writes it.
-    head: Box<[u8]>,
     /// The cache's epoch when the look-up began.
     epoch: u64,
     fetched_at: i64,
@@ -61,29 +50,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Prepares the answer for `link`, looked up at `now` in `epoch`.
-    ///
-    /// # Panics
-    ///
-    /// Never: a target is visible ASCII and all other values are constants.
-    pub(crate) fn new(link: CachedLink, permanent_cache: &HeaderValue, epoch: u64, now: Timestamp) -> Self {
-        let answer = redirect_header(&link, permanent_cache);
+    /// Remembers `link`, looked up at `now` in `epoch`.
+    pub(crate) const fn new(link: CachedLink, epoch: u64, now: Timestamp) -> Self {
         Self {
-            head: wire(&answer),
-            answer,
             link,
             epoch,
             fetched_at: now.as_micros(),
             next_try_at: AtomicI64::new(i64::MIN),
             failed_until: AtomicI64::new(i64::MIN),
         }
-    }
-
-    /// Returns the redirect's status line and those of its headers that never change, as HTTP/1.1 writes them;
-    /// `None` if others do.
-    pub(crate) fn head(&self) -> Option<&[u8]> {
-        let changes = self.link.status.is_permanent() && self.link.expires_at.is_some();
-        (!changes).then_some(&self.head)
     }
 
     /// Tells what the entry is good for at `now` in `epoch`.
@@ -142,46 +117,6 @@ impl Entry {
     }
 }
 
-/// Writes the status line and all headers that have a value.
-fn wire(answer: &ResponseHeader) -> Box<[u8]> {
-    let mut named = answer.clone();
-    for name in [DATE, CONNECTION] {
-        named.remove_header(&name);
-    }
-    let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status).into_bytes();
-    named.header_to_h1_wire(&mut bytes);
-    bytes.into()
-}
-
-fn redirect_header(link: &CachedLink, permanent_cache: &HeaderValue) -> ResponseHeader {
-    // Without a case map: ours are written as they are and cost no second table. Room for six headers, so
-    // that `Date` and `Connection`, which Pingora sets on each answer, replace values instead of growing
-    // the copy.
-    let mut answer = ResponseHeader::build_no_case(link.status.code(), Some(6))
-        .expect("redirect statuses are valid statuses");
-    let location = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(link.target.as_str().as_bytes()))
-        .expect("targets are visible ASCII");
-    let cache_control = if link.status.is_permanent() {
-        // Without a limit browsers would keep it for ever: no edit and no click would be seen again.
-        permanent_cache.clone()
-    } else {
-        HeaderValue::from_static("private, max-age=0")
-    };
-    // No Referrer-Policy: the page that carries the link decides what its visitors' referrer tells.
-    let headers = [
-        (LOCATION, location),
-        (CACHE_CONTROL, cache_control),
-        (CONTENT_LENGTH, HeaderValue::from_static("0")),
-        (X_ROBOTS_TAG, HeaderValue::from_static("noindex")),
-        (DATE, HeaderValue::from_static("")),
-        (CONNECTION, HeaderValue::from_static("")),
-    ];
-    for (name, value) in headers {
-        answer.insert_header(name, value).expect("names and values are valid");
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +128,7 @@ mod tests {
                 "workspace":"01890000-0000-7000-8000-000000000002"}"#,
         )
         .expect("valid");
-        Entry::new(link, &HeaderValue::from_static("private, max-age=90"), 1, at(at_seconds))
+        Entry::new(link, 1, at(at_seconds))
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -234,12 +169,5 @@ mod tests {
         assert!(entry.claim_try(at(10)));
         assert!(!entry.claim_try(at(10)));
         assert!(entry.claim_try(at(11)));
-    }
-
-    #[test]
-    fn a_permanent_redirect_has_a_bounded_lifetime() {
-        let entry = entry(0);
-        assert_eq!(entry.answer.headers[CACHE_CONTROL], "private, max-age=90");
-        assert_eq!(entry.answer.status, 301);
     }
 }
