@@ -47,23 +47,24 @@ impl Ledger {
 
     /// Counts clicks that were just taken out of the rings.
     pub(crate) fn accept(&self, clicks: &[Click]) {
-        self.raise(clicks, |counts| counts.accepted += 1);
+        self.raise(clicks, |counts, clicks| counts.accepted += clicks);
     }
 
     /// Counts accepted clicks that the sink surely took.
     pub(crate) fn ship(&self, clicks: &[Click]) {
-        self.raise(clicks, |counts| counts.shipped += 1);
+        self.raise(clicks, |counts, clicks| counts.shipped += clicks);
     }
 
     /// Counts accepted clicks that are dropped because the edge ends.
     pub(crate) fn drop_at_shutdown(&self, clicks: &[Click]) {
-        self.raise(clicks, |counts| counts.shutdown += 1);
+        self.raise(clicks, |counts, clicks| counts.shutdown += clicks);
     }
 
-    fn raise(&self, clicks: &[Click], figure: impl Fn(&mut DayCounts)) {
+    fn raise(&self, clicks: &[Click], figure: impl Fn(&mut DayCounts, u64)) {
         let mut state = self.state.lock();
-        for click in clicks {
-            figure(state.days.entry(Day::of(click.timestamp())).or_default());
+        // Nearly always one day.
+        for clicks in clicks.chunk_by(|one, next| day_of(one) == day_of(next)) {
+            figure(state.days.entry(day_of(&clicks[0])).or_default(), clicks.len() as u64);
         }
     }
 
@@ -132,6 +133,10 @@ impl Ledger {
             }
         }
     }
+}
+
+fn day_of(click: &Click) -> Day {
+    Day::of(click.timestamp())
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
     let mut pause = RETRY_PAUSES.0;
     let mut empty_looks = 0_u32;
     let mut deadline = None;
+    // What the sink took is saved with the next batch, or when none follows.
+    let mut is_saved = true;
     loop {
         if deadline.is_none() && *finishing.borrow_and_update() {
             deadline = Some(Instant::now() + shared.settings.flush_timeout);
@@ -63,8 +65,13 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
             // Before the sink sees them: what can be found later must have been counted.
             shared.ledger.accept(&batch[counted..]);
             shared.ledger.save((shared.clock)()).await;
+            is_saved = true;
         }
         if batch.is_empty() {
+            if !is_saved {
+                shared.ledger.save((shared.clock)()).await;
+                is_saved = true;
+            }
             if deadline.is_some() {
                 return;
             }
@@ -78,10 +85,7 @@ async fn run(shared: Arc<Shared>, mut finishing: watch::Receiver<bool>) {
             pause = RETRY_PAUSES.0;
             let is_full = batch.len() == BATCH_MAX;
             shared.ledger.ship(&batch);
-            if !is_full {
-                // Of a full batch the next one tells, at once.
-                shared.ledger.save((shared.clock)()).await;
-            }
+            is_saved = false;
             batch.clear();
             if !is_full && deadline.is_none() {
                 rest(POLL_EVERY, &mut finishing).await;
