@@ -103,28 +103,53 @@ pub async fn insert_links(database: &str, count: u32) {
     connection.execute(sqlx::AssertSqlSafe(statements)).await.expect("links can be inserted");
 }
 
-/// Throws the click stream away.
+/// Puts links with these numbers into the shared cache, as edges look them up.
 ///
 /// # Panics
 ///
 /// When Redis refuses.
-pub async fn clear_clicks(url: &str) {
+pub async fn cache_links(url: &str, numbers: std::ops::Range<u32>) {
+    /// Links per exchange.
+    const PIECE: usize = 10_000;
     let mut connection = crate::redis::connection(url).await;
-    let _: i64 =
-        redis::cmd("DEL").arg("stream:clicks").query_async(&mut connection).await.expect("keys can go");
+    let numbers: Vec<u32> = numbers.collect();
+    for piece in numbers.chunks(PIECE) {
+        let mut commands = redis::pipe();
+        for number in piece {
+            let link = serde_json::json!({
+                "target": target(*number), "active": true, "status": 302, "id": link_id(*number),
+                "workspace": WORKSPACE, "revision": 1,
+            });
+            commands.set(format!("url:{}", code(*number)), link.to_string()).ignore();
+        }
+        let _: () = commands.query_async(&mut connection).await.expect("Redis takes the links");
+    }
 }
 
-/// Waits until the click stream has stopped growing and returns its length.
+/// The stream of an edge's clicks while there is one shard.
+pub const CLICKS: &str = "stream:clicks";
+
+/// Throws a stream away.
+///
+/// # Panics
+///
+/// When Redis refuses.
+pub async fn clear(url: &str, stream: &str) {
+    let mut connection = crate::redis::connection(url).await;
+    let _: i64 = redis::cmd("DEL").arg(stream).query_async(&mut connection).await.expect("keys can go");
+}
+
+/// Waits until a stream has stopped growing and returns its length.
 ///
 /// # Panics
 ///
 /// When it keeps growing.
-pub async fn settled_clicks(url: &str) -> u64 {
+pub async fn settled(url: &str, stream: &str) -> u64 {
     let mut connection = crate::redis::connection(url).await;
     let mut last = (u64::MAX, 0);
-    wait::until("the end of the click stream", Duration::from_secs(60), async || {
+    wait::until("the end of the stream", Duration::from_secs(60), async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let length: u64 = redis::cmd("XLEN").arg("stream:clicks").query_async(&mut connection).await.ok()?;
+        let length: u64 = redis::cmd("XLEN").arg(stream).query_async(&mut connection).await.ok()?;
         last = if last.0 == length { (length, last.1 + 1) } else { (length, 0) };
         (last.1 >= 3).then_some(length)
     })

@@ -19,7 +19,20 @@ fn main() -> std::process::ExitCode {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     match arguments.first().map(String::as_str) {
-        Some("edge") => runtime.block_on(edge::run()),
+        Some("edge") => runtime.block_on(edge::run(option("--load").as_deref())),
+        Some("links") => match number("--links", edge::links::DEFAULT) {
+            Ok(links) => runtime.block_on(edge::links::run(links)),
+            Err(_) => return std::process::ExitCode::from(2),
+        },
+        // A server under test, started by the benchmark of the edge.
+        Some("floor") => {
+            let address = option("--listen").and_then(|text| text.parse().ok());
+            let (Some(address), Some(answer)) = (address, option("--answer")) else {
+                return std::process::ExitCode::from(2);
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+            runtime.expect("a runtime can be made").block_on(edge::floor::serve(address, answer));
+        }
         Some("pipeline") => runtime.block_on(pipeline::run(clicks, &sets)),
         Some("analytics") => runtime.block_on(analytics::run(rows, &sets)),
         Some("freshness") => runtime.block_on(freshness::run(&sets)),

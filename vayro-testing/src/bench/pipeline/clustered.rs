@@ -94,7 +94,7 @@ async fn worker_round(
     redis_server: &RedisServer,
     clicks: u32,
 ) -> Round {
-    fixture::clear_clicks(&redis_server.url).await;
+    fixture::clear(&redis_server.url, fixture::CLICKS).await;
     let mut maker = clicks_from(now().minus(BACK));
     let before = redis::memory(&redis_server.url).await;
     let first_push = clicks.min(WAITING_MAX);

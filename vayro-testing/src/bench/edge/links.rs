@@ -1,0 +1,95 @@
+//! Memory of an edge that holds many links, and whether finding one of them costs more than finding one of few.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::load::{self, Load};
+use super::servers::{self, Backends, CLIENT_CORE, Server};
+use super::{LINKS, ROUND, measure};
+use crate::bench::median;
+use crate::bench::report::{Bound, Report};
+use crate::{fixture, postgres, redis};
+
+/// Links when nobody says.
+pub const DEFAULT: u32 = 1_000_000;
+/// Connections that ask for each link once.
+const CONNECTIONS: u32 = 32;
+/// Most bytes per link: 300 MB for a million, 3 GB for ten.
+const BYTES_MAX: f64 = 300.0;
+/// Rounds before and after.
+const ROUNDS: usize = 3;
+
+/// Runs the benchmark with `count` links, at least those of the benchmark of redirects.
+///
+/// # Panics
+///
+/// When a server does not come up or an answer is wrong.
+pub async fn run(count: u32) {
+    let count = count.max(LINKS);
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    load::write_scripts(dir.path());
+    servers::write_certificate(dir.path());
+    let database = postgres::server().await;
+    let redis_server = redis::server_with(&["--appendonly", "no", "--server_cpulist", CLIENT_CORE]).await;
+    fixture::migrate(&database.url).await;
+    fixture::cache_links(&redis_server.url, 0..count).await;
+    let backends =
+        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    let settings = [
+        ("VAYRO_EDGE__CACHE_SIZE", "16GiB"),
+        // Nothing is looked up twice meanwhile.
+        ("VAYRO_EDGE__CACHE_FRESH", "12h"),
+        ("VAYRO_EDGE__CACHE_STALE", "24h"),
+    ];
+    let edge = servers::vayro_with(dir.path(), &backends, "vayro", &settings).await;
+
+    let mut report = Report::new("links", &["links", "bytes/link", "cpu us/redirect"]);
+    ask_for_all(&edge, 0..LINKS).await;
+    let cost = async || {
+        let mut costs = Vec::new();
+        for _ in 0..ROUNDS {
+            costs.push(measure(Load::Plain, &edge, dir.path(), &redis_server).await.cpu_us);
+        }
+        median(&costs)
+    };
+    let before = (edge.memory(), cost().await);
+    report.row("few", &[f64::from(LINKS), f64::NAN, before.1]);
+    ask_for_all(&edge, LINKS..count).await;
+    fixture::clear(&redis_server.url, fixture::CLICKS).await;
+    tokio::time::sleep(ROUND).await;
+    let bytes = (edge.memory() - before.0) / f64::from(count - LINKS);
+    let after = cost().await;
+    report.row("many", &[f64::from(count), bytes, after]);
+    report.note(format!("a link has a target of {} bytes", fixture::target(count - 1).len()));
+    report.aim("links-bytes", bytes, Bound::AtMost(BYTES_MAX));
+    report.aim("links-hit-ratio", after / before.1, Bound::AtMost(1.05));
+    report.finish().expect("results can be written");
+}
+
+/// Has each link looked up, so that it is in memory.
+async fn ask_for_all(edge: &Server, numbers: std::ops::Range<u32>) {
+    let mut clients = JoinSet::new();
+    for client in 0..CONNECTIONS {
+        clients.spawn(ask(edge.port, numbers.clone().skip(client as usize).step_by(CONNECTIONS as usize)));
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("every link is answered");
+    }
+}
+
+async fn ask(port: u16, numbers: impl Iterator<Item = u32>) {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).await.expect("the edge takes connections");
+    connection.set_nodelay(true).expect("the connection is there");
+    let mut answer = vec![0; 1024];
+    for number in numbers {
+        let code = fixture::code(number);
+        let request = format!("GET /{code} HTTP/1.1\r\nHost: bench.example\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.expect("the edge reads");
+        let read = tokio::time::timeout(Duration::from_secs(10), connection.read(&mut answer)).await;
+        let len = read.expect("the edge answers in time").expect("the edge answers");
+        assert!(answer[..len].starts_with(b"HTTP/1.1 302"), "{code}: {:?}", String::from_utf8_lossy(&answer));
+    }
+}
