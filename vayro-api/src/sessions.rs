@@ -159,7 +159,7 @@ async fn start_session(
         user_id: user.id,
         expires_at: now.plus(state.settings.session_idle_max.min(state.settings.session_age_max)),
         last_used_at: now,
-        user_agent: clean(user_agent, USER_AGENT_LEN_MAX).into(),
+        user_agent: clean(user_agent, USER_AGENT_LEN_MAX),
         ip_address: request.address.map(truncated).unwrap_or_default(),
         created_at: now,
     };

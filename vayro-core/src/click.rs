@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::host::Host;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
@@ -28,7 +29,8 @@ pub enum ClickMethod {
     Head,
 }
 
-/// One accepted visit, exactly as the edge saw it.
+/// One accepted visit, exactly as the edge saw it. Texts that are mostly short have no memory of their own then: edges
+/// make a click per visit, and another thread takes it apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
     /// Minted once at the edge; carries the time.
@@ -38,7 +40,7 @@ pub struct Click {
     /// Who owns it.
     pub workspace_id: WorkspaceId,
     /// Host of the link's domain, that of the default domain too; empty if an edge did not say.
-    pub domain: Box<str>,
+    pub domain: SmolStr,
     /// The visitor's address as far as known.
     pub ip: Option<IpAddr>,
     /// `User-Agent`, empty if none.
@@ -46,9 +48,9 @@ pub struct Click {
     /// `Referer`, empty if none.
     pub referer: Box<str>,
     /// `Accept-Language`, empty if none.
-    pub language: Box<str>,
+    pub language: SmolStr,
     /// The short link's own query string without `?`, empty if none; carries `utm_…` and `qr=1`.
-    pub query: Box<str>,
+    pub query: SmolStr,
     /// The method.
     pub method: ClickMethod,
     /// Whether the browser said it only prefetches (`Sec-Purpose` or `Purpose`).
@@ -185,11 +187,11 @@ impl Click {
     /// [`ClickDecodeError`] when an id is missing or unreadable; such an entry is a dead letter.
     pub fn decode(fields: &Fields) -> Result<Self, ClickDecodeError> {
         let find = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
+        let text = |name: &str| find(name).unwrap_or_default();
         let id_of = |name: &'static str| -> Result<uuid::Uuid, ClickDecodeError> {
             let value = find(name).ok_or(ClickDecodeError::Missing(name))?;
             uuid::Uuid::try_parse_ascii(value).map_err(|_| ClickDecodeError::Malformed(name))
         };
-        let text = |name: &str, len_max: usize| clean(find(name).unwrap_or_default(), len_max);
 
         let id = ClickId::from_uuid(id_of(field::ID)?);
         id.timestamp().ok_or(ClickDecodeError::Malformed(field::ID))?;
@@ -211,12 +213,12 @@ impl Click {
             id,
             link_id: LinkId::from_uuid(id_of(field::LINK_ID)?),
             workspace_id: WorkspaceId::from_uuid(id_of(field::WORKSPACE_ID)?),
-            domain: text(field::DOMAIN, Host::LEN_MAX),
+            domain: clean(text(field::DOMAIN), Host::LEN_MAX),
             ip,
-            user_agent: text(field::USER_AGENT, USER_AGENT_LEN_MAX),
-            referer: text(field::REFERER, REFERER_LEN_MAX),
-            language: text(field::LANGUAGE, LANGUAGE_LEN_MAX),
-            query: text(field::QUERY, QUERY_LEN_MAX),
+            user_agent: clean(text(field::USER_AGENT), USER_AGENT_LEN_MAX),
+            referer: clean(text(field::REFERER), REFERER_LEN_MAX),
+            language: clean(text(field::LANGUAGE), LANGUAGE_LEN_MAX),
+            query: clean(text(field::QUERY), QUERY_LEN_MAX),
             method,
             is_prefetch: find(field::PURPOSE).is_some_and(|purpose| purpose == b"prefetch"),
             // Any value: a newer edge may have more to say, and less is stored rather than more.
@@ -226,11 +228,12 @@ impl Click {
 }
 
 /// Makes header bytes into clean text of at most `len_max` bytes.
-pub fn clean(bytes: &[u8], len_max: usize) -> Box<str> {
+pub fn clean<T: for<'a> From<&'a str>>(bytes: &[u8], len_max: usize) -> T {
     let bytes = &bytes[..bytes.len().min(len_max.saturating_mul(2))];
-    if bytes.len() <= len_max && bytes.iter().all(|b| (0x20..0x7F).contains(b)) {
-        // Nearly every header; checked above, so this cannot lose anything.
-        return String::from_utf8_lossy(bytes).into_owned().into();
+    // Nearly every header. Without a way out in between, so that many bytes are looked at at once.
+    let is_plain = bytes.iter().fold(true, |is_plain, b| is_plain & matches!(b, b' '..=b'~'));
+    if let (true, Ok(text)) = (is_plain && bytes.len() <= len_max, std::str::from_utf8(bytes)) {
+        return text.into();
     }
     let mut text = String::with_capacity(bytes.len().min(len_max));
     for c in String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()) {
@@ -239,7 +242,7 @@ pub fn clean(bytes: &[u8], len_max: usize) -> Box<str> {
         }
         text.push(c);
     }
-    text.into()
+    text.as_str().into()
 }
 
 /// What a click counts as.
@@ -385,7 +388,7 @@ mod tests {
 
         #[test]
         fn clean_text_is_clean(bytes in prop::collection::vec(any::<u8>(), 0..80), len_max in 0_usize..60) {
-            let text = clean(&bytes, len_max);
+            let text: String = clean(&bytes, len_max);
             prop_assert!(text.len() <= len_max);
             prop_assert!(!text.chars().any(char::is_control));
         }

@@ -118,7 +118,6 @@ impl<'a> From<&'a HeaderMap> for VisitHeaders<'a> {
 /// Mints the click of a visit. What is not to be kept of the visitor never leaves this function.
 pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSettings) -> Click {
     let &Visit { at, domain, ip, method, query, headers } = visit;
-    let text = |value: Option<&[u8]>, len_max| value.map(|value| clean(value, len_max)).unwrap_or_default();
     let is_private = is_private(&headers, settings);
     let click = Click {
         id: ClickId::generate(at, &mut rand::rng()),
@@ -126,10 +125,10 @@ pub(crate) fn mint_click(link: &CachedLink, visit: &Visit<'_>, settings: &EdgeSe
         workspace_id: link.workspace_id,
         domain: domain.as_str().into(),
         ip: ip.and_then(|ip| settings.click_address.of(ip)),
-        user_agent: text(headers.user_agent, USER_AGENT_LEN_MAX),
-        referer: text(headers.referer, REFERER_LEN_MAX),
-        language: text(headers.language, LANGUAGE_LEN_MAX),
-        query: if query.is_empty() { Box::default() } else { clean(query, QUERY_LEN_MAX) },
+        user_agent: clean(headers.user_agent.unwrap_or_default(), USER_AGENT_LEN_MAX),
+        referer: clean(headers.referer.unwrap_or_default(), REFERER_LEN_MAX),
+        language: clean(headers.language.unwrap_or_default(), LANGUAGE_LEN_MAX),
+        query: clean(query, QUERY_LEN_MAX),
         method,
         is_prefetch: is_prefetch(&headers),
         is_private,
@@ -150,7 +149,7 @@ fn is_private(headers: &VisitHeaders<'_>, settings: &EdgeSettings) -> bool {
 fn withhold(click: Click) -> Click {
     Click {
         ip: None,
-        language: Box::default(),
+        language: "".into(),
         referer: origin(&click.referer).into(),
         query: of_campaigns(&click.query).into(),
         ..click

@@ -139,7 +139,7 @@ pub(super) async fn run<K: Knowledge>(
     let amendment = Amendment {
         kind: K::KIND,
         run_id: RunId::generate(context.now(), &mut StdRng::from_os_rng()),
-        basis: clean(knowledge.basis().as_bytes(), BASIS_LEN_MAX).into(),
+        basis: clean(knowledge.basis().as_bytes(), BASIS_LEN_MAX),
         scope: AmendmentScope { workspace_id: args.workspace, since: args.since, until: args.until },
     };
     let after = if args.dry_run {

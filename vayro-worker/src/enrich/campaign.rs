@@ -43,7 +43,7 @@ pub(super) fn read(query: &str) -> Campaign {
 /// Percent-decoding can bring back what was kept out of the headers, NUL above all.
 fn set(field: &mut String, value: &str) {
     if field.is_empty() {
-        *field = clean(value.as_bytes(), VALUE_LEN_MAX).into();
+        *field = clean(value.as_bytes(), VALUE_LEN_MAX);
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             let found = read(&query.finish());
             prop_assert!(found.term.len() <= VALUE_LEN_MAX);
             prop_assert!(!found.term.chars().any(char::is_control));
-            let wanted = clean(value.as_bytes(), VALUE_LEN_MAX);
+            let wanted: String = clean(value.as_bytes(), VALUE_LEN_MAX);
             prop_assert_eq!(found.term.as_str(), &*wanted);
         }
     }
