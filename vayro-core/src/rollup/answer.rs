@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::{try_join, try_join_all};
@@ -23,6 +24,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Most values taken from the raw clicks at an end of a question; more than a rollup keeps.
 const RAW_VALUES_MAX: u16 = 4000;
+
+/// How long ago the present was that a question ended with, when it is answered. Whoever asks for an end that is this
+/// close may get clicks that came since.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Answers questions about clicks, the unfiltered ones from rollups.
 ///
@@ -45,6 +50,11 @@ type Piece = (Timestamp, Timestamp);
 
 fn damaged(error: ColumnError) -> StoreError {
     StoreError::Internal(Box::new(error))
+}
+
+/// Returns the earliest instant at which a question may have been asked that is answered at `now`.
+fn asked_at(now: Timestamp) -> Timestamp {
+    now.minus(ANSWERED_WITHIN)
 }
 
 /// Cuts the pieces of a span that whole units cover from those at its ends. A span that reaches past `now`
@@ -391,7 +401,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         if !scope.filters.is_empty() || scope.start >= scope.end {
             return self.store.breakdown(scope, dimension, max).await;
         }
-        let now = (self.clock)();
+        let now = asked_at((self.clock)());
         let (days, rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
         let days = async {
             let Some(days) = days else { return Ok((Vec::new(), Vec::new())) };
@@ -439,5 +449,9 @@ mod tests {
         assert_eq!(cut((at(10), at(20)), hour, far), (Some((at(10), at(20))), vec![]));
         assert_eq!(cut((at(12), at(19)), hour, far), (None, vec![(at(12), at(19))]));
         assert_eq!(cut((at(10), at(25)), hour, at(24)), (Some((at(10), at(30))), vec![]));
+        // The present is a moment ago by the time the answer is put together.
+        let later = |millis| asked_at(at(25).plus(Duration::from_millis(millis)));
+        assert_eq!(cut((at(10), at(25)), hour, later(20)), (Some((at(10), at(30))), vec![]));
+        assert_eq!(cut((at(10), at(25)), hour, later(2_000)).0, Some((at(10), at(20))));
     }
 }
