@@ -9,7 +9,8 @@ mod servers;
 use std::path::Path;
 use std::time::Duration;
 
-use load::Load;
+use load::IN_FLIGHT;
+pub use load::Load;
 use servers::{Backends, CLIENT_CORE, Server};
 
 use super::report::{Bound, Report};
@@ -47,12 +48,12 @@ struct Sample {
     redis_us: f64,
 }
 
-/// Runs the benchmark, with one way to ask if that is named.
+/// Runs the benchmark with these ways to ask.
 ///
 /// # Panics
 ///
 /// When a server does not come up, a client fails or a click is missing.
-pub async fn run(load: Option<&str>) {
+pub async fn run(loads: &[Load]) {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     load::write_scripts(dir.path());
     servers::write_certificate(dir.path());
@@ -77,13 +78,13 @@ pub async fn run(load: Option<&str>) {
     ];
     let mut report =
         Report::new("edge", &["cpu us/redirect", "redirects/s", "p50 us", "p99 us", "redis us/redirect"]);
-    for asked in Load::ALL.into_iter().filter(|asked| load.is_none_or(|load| load == asked.as_str())) {
+    for &asked in loads {
         // Only these two have all that there is to ask for.
         let some = if asked == Load::Plain { &all[..] } else { &all[..2] };
         compare(asked, some, dir.path(), &redis_server, &mut report).await;
     }
     report.note(format!(
-        "{LINKS} links, Zipf {ZIPF_EXPONENT}, 64 requests at a time, browser-like headers, one core each, medians of \
+        "{LINKS} links, Zipf {ZIPF_EXPONENT}, {IN_FLIGHT} requests at a time, browser-like headers, one core each, medians of \
          {ROUNDS} rounds; every redirect of ours is a click in Redis"
     ));
     report.finish().expect("results can be written");

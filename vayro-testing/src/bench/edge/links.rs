@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::load::{self, Load};
 use super::servers::{self, Backends, CLIENT_CORE, Server};
-use super::{LINKS, ROUND, measure};
+use super::{LINKS, ROUND, ROUNDS, measure};
 use crate::bench::median;
 use crate::bench::report::{Bound, Report};
 use crate::{fixture, postgres, redis};
@@ -19,16 +19,14 @@ pub const DEFAULT: u32 = 1_000_000;
 const CONNECTIONS: u32 = 32;
 /// Most bytes per link: 300 MB for a million, 3 GB for ten.
 const BYTES_MAX: f64 = 300.0;
-/// Rounds before and after.
-const ROUNDS: usize = 3;
 
-/// Runs the benchmark with `count` links, at least those of the benchmark of redirects.
+/// Runs the benchmark with `count` links, at least twice those of the benchmark of redirects.
 ///
 /// # Panics
 ///
 /// When a server does not come up or an answer is wrong.
 pub async fn run(count: u32) {
-    let count = count.max(LINKS);
+    let count = count.max(2 * LINKS);
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     load::write_scripts(dir.path());
     servers::write_certificate(dir.path());

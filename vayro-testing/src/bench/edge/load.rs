@@ -16,7 +16,7 @@ use crate::fixture;
 /// Different requests the client cycles through.
 const REQUESTS: usize = 50_000;
 /// Requests on their way at a time: connections, but with HTTP/2, where each has [`STREAMS`].
-const IN_FLIGHT: u32 = 64;
+pub(super) const IN_FLIGHT: u32 = 64;
 /// Streams of an HTTP/2 connection.
 const STREAMS: u32 = 8;
 
@@ -35,7 +35,7 @@ const HEADERS: [(&str, &str); 5] = [
 
 /// How redirects are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
+pub enum Load {
     /// HTTP/1.1 without TLS, connections kept.
     Plain,
     /// HTTP/1.1 over TLS 1.3, connections kept.
@@ -58,7 +58,12 @@ pub(super) struct Seen {
 
 impl Load {
     /// Every one.
-    pub(super) const ALL: [Self; 4] = [Self::Plain, Self::Tls, Self::Handshakes, Self::Http2];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Tls, Self::Handshakes, Self::Http2];
+
+    /// Returns the one with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|load| load.as_str() == name)
+    }
 
     /// Returns its name.
     pub(super) const fn as_str(self) -> &'static str {

@@ -143,11 +143,11 @@ pub(super) async fn vayro_with(
     server
 }
 
-/// One entry per link, `separator` between path and target, `end` behind.
-fn map(separator: &str, end: &str) -> String {
+/// A line per link: path, target and `end`.
+fn map(end: &str) -> String {
     let mut map = String::with_capacity(LINKS as usize * 64);
     for number in 0..LINKS {
-        writeln!(map, "/{}{separator}{}{end}", fixture::code(number), fixture::target(number))
+        writeln!(map, "/{} {}{end}", fixture::code(number), fixture::target(number))
             .expect("a string takes everything");
     }
     map
@@ -168,7 +168,7 @@ pub(super) async fn nginx_map(dir: &Path) -> Server {
     let location = r#"if ($target = "") { return 404; } return 302 $target;"#;
     let dir = dir.join("nginx-map");
     std::fs::create_dir_all(&dir).expect("the folder can be written");
-    write(&dir, "map.conf", &map(" ", ";"));
+    write(&dir, "map.conf", &map(";"));
     nginx(&dir, "nginx map + log", "", http, location).await
 }
 
@@ -235,7 +235,7 @@ async fn nginx(dir: &Path, name: &'static str, modules: &str, http: &str, locati
 /// HAProxy with a map of all links, without a log.
 pub(super) async fn haproxy(dir: &Path) -> Server {
     let port = port::free();
-    let map = write(dir, "haproxy.map", &map(" ", ""));
+    let map = write(dir, "haproxy.map", &map(""));
     let config = format!(
         "global
             nbthread 1
