@@ -111,7 +111,7 @@ impl Entry {
 
     /// Returns roughly how many bytes the entry takes, for the cache's size limit.
     pub(crate) fn weight(&self) -> u64 {
-        /// Key, table slots and the tables of the header map.
+        /// Key, table slots and what the allocator adds; more than enough.
         const OVERHEAD: usize = 600;
         (size_of::<Self>() + OVERHEAD + 2 * self.link.target.as_str().len()) as u64
     }
