@@ -43,6 +43,11 @@ impl<S> RolledUpAnalytics<S> {
     pub const fn new(store: S, clock: Clock) -> Self {
         Self { store, clock }
     }
+
+    /// Returns the earliest instant at which a question may have been asked that is answered now.
+    fn asked_at(&self) -> Timestamp {
+        earliest_question((self.clock)())
+    }
 }
 
 /// Part of a span.
@@ -52,8 +57,7 @@ fn damaged(error: ColumnError) -> StoreError {
     StoreError::Internal(Box::new(error))
 }
 
-/// Returns the earliest instant at which a question may have been asked that is answered at `now`.
-fn asked_at(now: Timestamp) -> Timestamp {
+fn earliest_question(now: Timestamp) -> Timestamp {
     now.minus(ANSWERED_WITHIN)
 }
 
@@ -151,7 +155,7 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         span: Piece,
         all: &mut [Buckets<'_>],
     ) -> Result<(), StoreError> {
-        let (whole, ends) = cut(span, RollupSpan::Hour, (self.clock)());
+        let (whole, ends) = cut(span, RollupSpan::Hour, self.asked_at());
         let hours = whole.unwrap_or((span.0, span.0));
         let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), hours);
         let are_weeks_of_use = scope.classes.len() == 1 && all.iter().all(Buckets::cut_days_once);
@@ -401,7 +405,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         if !scope.filters.is_empty() || scope.start >= scope.end {
             return self.store.breakdown(scope, dimension, max).await;
         }
-        let now = asked_at((self.clock)());
+        let now = self.asked_at();
         let (days, rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
         let days = async {
             let Some(days) = days else { return Ok((Vec::new(), Vec::new())) };
@@ -450,7 +454,7 @@ mod tests {
         assert_eq!(cut((at(12), at(19)), hour, far), (None, vec![(at(12), at(19))]));
         assert_eq!(cut((at(10), at(25)), hour, at(24)), (Some((at(10), at(30))), vec![]));
         // The present is a moment ago by the time the answer is put together.
-        let later = |millis| asked_at(at(25).plus(Duration::from_millis(millis)));
+        let later = |millis| earliest_question(at(25).plus(Duration::from_millis(millis)));
         assert_eq!(cut((at(10), at(25)), hour, later(20)), (Some((at(10), at(30))), vec![]));
         assert_eq!(cut((at(10), at(25)), hour, later(2_000)).0, Some((at(10), at(20))));
     }
