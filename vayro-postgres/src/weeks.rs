@@ -19,7 +19,7 @@ const LINKS_PER_STEP: usize = 200;
 /// Weeks of workspaces that have days and no rollup, the latest first. The workspace's own is made last, so it
 /// tells whether all are there.
 const DUE: &str = "SELECT day.workspace_id, day.week
-    FROM (SELECT DISTINCT r.workspace_id, date_bin('7 days', r.start, TIMESTAMPTZ 'epoch') AS week
+    FROM (SELECT DISTINCT w.id AS workspace_id, date_bin('7 days', r.start, TIMESTAMPTZ 'epoch') AS week
           FROM workspaces w JOIN click_rollups r ON r.subject_id = w.id
           WHERE r.span = 'day' AND r.start >= $1 AND r.start < $2) AS day
     WHERE NOT EXISTS (SELECT 1 FROM click_rollups done

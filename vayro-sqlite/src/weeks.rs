@@ -18,7 +18,7 @@ const LINKS_PER_STEP: usize = 100;
 /// Weeks of workspaces that have days and no rollup, the latest first. The workspace's own is made last, so it
 /// tells whether all are there.
 const DUE: &str = "SELECT day.workspace_id, day.week
-    FROM (SELECT DISTINCT r.workspace_id, r.start / 604800000000 * 604800000000 AS week
+    FROM (SELECT DISTINCT w.id AS workspace_id, r.start / 604800000000 * 604800000000 AS week
           FROM workspaces w CROSS JOIN click_rollups r
           WHERE r.subject_id = w.id AND r.span = 'day' AND r.start >= ?1 AND r.start < ?2) AS day
     WHERE NOT EXISTS (SELECT 1 FROM click_rollups done
