@@ -145,7 +145,7 @@ async fn replace(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM click_rollups
-         WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour') AND start >= $2 AND start < $3",
+         WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= $2 AND start < $3",
     )
     .bind(workspace_id.as_uuid())
     .bind(Instant(day.start()))
@@ -175,7 +175,7 @@ pub(crate) async fn recount(
         rollups::shut_out_writers(&mut tx, &[(workspace_id, day)].into()).await?;
     }
     let kept = stored(&mut tx, workspace_id, day).await?;
-    let set = RollupSet::with_hours_of(kept.links_with_hours());
+    let set = RollupSet::with_parts_of(kept.subjects_with_parts());
     let counted = count(&mut tx, workspace_id, day, None, set).await?;
     // Afterwards: horizons rise before clicks go, so whoever missed a click sees the horizon.
     if retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon) {

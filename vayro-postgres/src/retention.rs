@@ -75,7 +75,7 @@ const REMOVE_ROLLUPS: &str = "DELETE FROM click_rollups
      WHERE (subject_id, span, start, slot) IN (
          SELECT old.* FROM workspaces w,
              LATERAL (SELECT subject_id, span, start, slot FROM click_rollups
-                      WHERE workspace_id = w.id AND span IN ('hour', 'day', 'week') AND start < $1
+                      WHERE workspace_id = w.id AND span IN ('hour', 'day', 'busyhour', 'quarter', 'week') AND start < $1
                       LIMIT $2) AS old
          LIMIT $2)";
 

@@ -22,7 +22,7 @@ use crate::analytics::push_scope;
 use crate::database::PgStores;
 use crate::error::{internal, store_error};
 use crate::instant::Instant;
-use crate::{hours, outdated, recount, weeks};
+use crate::{outdated, parts, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -55,7 +55,7 @@ pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
     " FROM click_rollups
-      WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour') AND start >= $2 AND start < $3"
+      WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= $2 AND start < $3"
 );
 
 /// Rollups inserted by one statement when a day is counted again.
@@ -369,8 +369,8 @@ impl RollupStore for PgStores {
         self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 
-    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
-        let work = async |connection: &mut PgConnection| hours::roll_up(connection, None, (from, to)).await;
+    async fn roll_up_parts(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        let work = async |connection: &mut PgConnection| parts::roll_up(connection, None, (from, to)).await;
         self.lend(RECOUNT_TIMEOUT, work).await.map_err(store_error)
     }
 

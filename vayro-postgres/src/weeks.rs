@@ -8,8 +8,8 @@ use vayro_core::rollup::{RollupCheck, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
-use crate::hours;
 use crate::instant::Instant;
+use crate::parts;
 use crate::recount::set_of;
 use crate::rollups::{self, byte_columns, damaged};
 
@@ -123,7 +123,7 @@ pub(crate) async fn roll_up(
     let mut made = 0;
     for (workspace, start) in due {
         let week = Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: start.0 });
-        made += hours::roll_up(connection, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
+        made += parts::roll_up(connection, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
         for links in week.missing(connection).await?.chunks(LINKS_PER_STEP) {
             made += week.make(connection, links).await?;
         }

@@ -153,7 +153,7 @@ async fn replace(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM click_rollups
-         WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour') AND start >= ?2 AND start < ?3",
+         WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= ?2 AND start < ?3",
     )
     .bind(workspace_id.as_uuid())
     .bind(day.start().as_micros())
@@ -186,7 +186,7 @@ pub(crate) async fn recount(
         return Ok(RollupCheck { is_expired: true, ..RollupCheck::default() });
     }
     let kept = stored(&mut tx, workspace_id, day).await?;
-    let set = RollupSet::with_hours_of(kept.links_with_hours());
+    let set = RollupSet::with_parts_of(kept.subjects_with_parts());
     let counted = count(&mut tx, workspace_id, day, None, set).await?;
     let mut check = counted.check(&kept);
     check.add(weeks::check(&mut tx, workspace_id, day).await?);

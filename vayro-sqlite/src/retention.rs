@@ -64,7 +64,7 @@ const REMOVE_CLICKS: &str = "DELETE FROM click_events
 
 const REMOVE_ROLLUPS: &str = "DELETE FROM click_rollups
      WHERE rowid IN (SELECT r.rowid FROM workspaces w CROSS JOIN click_rollups r
-                     ON r.workspace_id = w.id AND r.span IN ('hour', 'day', 'week') AND r.start < ?1 LIMIT ?2)";
+                     ON r.workspace_id = w.id AND r.span IN ('hour', 'day', 'busyhour', 'quarter', 'week') AND r.start < ?1 LIMIT ?2)";
 
 /// The newest month that was removed by age, by its first day; null if none was.
 pub(crate) const NEWEST_REMOVED_MONTH: &str = "SELECT max(month) FROM removed_months";

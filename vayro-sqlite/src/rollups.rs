@@ -16,7 +16,7 @@ use crate::analytics::{push_scope, push_time};
 use crate::clicks::WriteFailed;
 use crate::database::SqliteStores;
 use crate::error::{internal, store_error};
-use crate::{hours, outdated, recount, weeks};
+use crate::{outdated, parts, recount, weeks};
 
 /// The byte columns in the order in which they are bound: quarters, visitors, those of the day,
 /// [`Dimension::ALL`].
@@ -43,7 +43,7 @@ pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
     " FROM click_rollups
-      WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour') AND start >= ?2 AND start < ?3"
+      WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= ?2 AND start < ?3"
 );
 
 /// Rollups per statement, largest first. Few sizes, so that the statements stay prepared whatever the
@@ -261,8 +261,8 @@ impl RollupStore for SqliteStores {
         weeks::roll_up(self, (from, to), max).await.map_err(store_error)
     }
 
-    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
-        hours::roll_up(self, None, (from, to)).await.map_err(store_error)
+    async fn roll_up_parts(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        parts::roll_up(self, None, (from, to)).await.map_err(store_error)
     }
 
     async fn visits(&self, scope: &ClickScope) -> Result<Vec<Visit>, StoreError> {

@@ -8,7 +8,7 @@ use vayro_core::rollup::{RollupCheck, RollupSet, RollupSpan, WorkspaceWeek};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
-use crate::hours;
+use crate::parts;
 use crate::recount::{add_rows, instant};
 use crate::rollups::{self, byte_columns, damaged};
 
@@ -108,7 +108,7 @@ pub(crate) async fn roll_up(
     for (workspace, start) in due {
         let week =
             Week(WorkspaceWeek { workspace_id: WorkspaceId::from_uuid(workspace), start: instant(start)? });
-        made += hours::roll_up(stores, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
+        made += parts::roll_up(stores, Some(week.0.workspace_id), (week.0.start, week.0.end())).await?;
         let missing = week.missing(&mut *stores.readers.acquire().await?).await?;
         for links in missing.chunks(LINKS_PER_STEP) {
             made += week.make(stores, links).await?;

@@ -32,10 +32,10 @@ const RECOUNT_ROUNDS_MAX: usize = 20;
 /// How long ago a week must have ended before its days are put together. Most clicks that come late have come
 /// by then; those that come later cost their links' weeks being put together again.
 const WEEK_SETTLES: Duration = Duration::from_hours(24);
-/// How long ago a day must have ended before the hours of its busy links are counted.
+/// How long ago a day must have ended before the parts of busy ones are counted.
 const DAY_SETTLES: Duration = Duration::from_mins(10);
 /// Days before that are looked at together with their weeks.
-const HOURS_REACH: Duration = Duration::from_hours(10 * 24);
+const PARTS_REACH: Duration = Duration::from_hours(10 * 24);
 /// Weeks of workspaces put together by one call.
 const WEEKS_BATCH: u16 = 20;
 /// Such calls of one round; the rest waits for the next round.
@@ -168,13 +168,13 @@ async fn expire_old(pipeline: &Pipeline) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Counts the hours of links that were busy lately, and puts the days of weeks that are over together.
+/// Counts the parts of days that were busy lately, and puts the days of weeks that are over together.
 async fn roll_up(pipeline: &Pipeline) -> Result<(), StoreError> {
     let now = (pipeline.deps.clock)();
     let store = &pipeline.deps.rollups;
     // Rollups before that go by age, those of a week that is kept in part too.
     let kept = pipeline.settings.retention.cut(now).rollups().map_or(Timestamp::EPOCH, Day::start);
-    let mut rollups = store.roll_up_hours(kept.max(now.minus(HOURS_REACH)), now.minus(DAY_SETTLES)).await?;
+    let mut rollups = store.roll_up_parts(kept.max(now.minus(PARTS_REACH)), now.minus(DAY_SETTLES)).await?;
     for _ in 0..WEEK_ROUNDS_MAX {
         let made = store.roll_up_weeks(kept, now.minus(WEEK_SETTLES), WEEKS_BATCH).await?;
         rollups += made;
@@ -185,7 +185,7 @@ async fn roll_up(pipeline: &Pipeline) -> Result<(), StoreError> {
     if rollups > 0 {
         tracing::info!(
             rollups,
-            "counted hours of busy days and put the days of weeks together: {rollups} rollups"
+            "counted parts of busy days and put the days of weeks together: {rollups} rollups"
         );
     }
     Ok(())

@@ -135,12 +135,12 @@ pub trait RollupStore: Send + Sync {
     /// [`ClickStore::write`](super::ClickStore::write) removes those it makes outdated.
     async fn roll_up_weeks(&self, from: Timestamp, to: Timestamp, max: u16) -> Result<u64, StoreError>;
 
-    /// Counts the hours of links on the UTC days that begin at `from` or later and ended by `to`, of links that were
-    /// busy then and have no hours yet, see [`BUSY_CLICKS`](crate::rollup::BUSY_CLICKS). Returns how many rollups
+    /// Counts the parts of UTC days that begin at `from` or later and ended by `to`, of links and workspaces that were
+    /// busy then and have no parts yet, see [`BUSY_CLICKS`](crate::rollup::BUSY_CLICKS). Returns how many rollups
     /// were made. Days before the workspace's horizon are left as they are.
-    /// [`ClickStore::write`](super::ClickStore::write) removes hours it makes outdated.
+    /// [`ClickStore::write`](super::ClickStore::write) removes parts it makes outdated.
     /// [`RollupStore::roll_up_weeks`] does the same for the days of each week that it puts together.
-    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError>;
+    async fn roll_up_parts(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError>;
 
     /// Returns the visits of `scope`, which has no filters, counted from raw clicks. For spans of an hour or
     /// less.

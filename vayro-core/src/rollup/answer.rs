@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use futures::future::{try_join, try_join_all};
 use uuid::Uuid;
 
-use super::buckets::{Buckets, add_day, add_week, plus, signed};
+use super::buckets::{Buckets, add_day, add_parts, add_week, plus, signed};
 use super::column::{ColumnError, class_number};
 use super::key::{RollupSpan, Subject};
 use super::quarters::{QUARTER_MICROS, Quarters};
 use super::values::ValueCounts;
 use crate::analytics::{Breakdown, BreakdownRow, ClickCount, ClickScope, Dimension};
 use crate::click::ClickClass;
-use crate::ports::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, StoreError};
+use crate::ports::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, StoreError, Visit};
 use crate::timestamp::Timestamp;
 
 /// Tells the time.
@@ -147,6 +147,27 @@ async fn read_days<T, F: Future<Output = Result<Vec<T>, StoreError>>>(
     Ok((found, of_days))
 }
 
+/// Reads what there is of the whole `part`s in `pieces`, none of which reaches into another UTC day, and returns
+/// what it leaves of the pieces. All parts of a day are there or none; where none is found, there may be clicks or
+/// not.
+async fn read_parts<T>(
+    part: RollupSpan,
+    pieces: Vec<Piece>,
+    now: Timestamp,
+    start: impl Fn(&T) -> Timestamp,
+    read: impl AsyncFnOnce(Vec<Piece>) -> Result<Vec<T>, StoreError>,
+) -> Result<(Vec<T>, Vec<Piece>), StoreError> {
+    let cuts: Vec<_> = pieces.into_iter().map(|piece| (piece, cut(piece, part, now))).collect();
+    let whole: Vec<Piece> = cuts.iter().filter_map(|(_, (whole, _))| *whole).collect();
+    let found = if whole.is_empty() { Vec::new() } else { read(whole).await? };
+    let is_found = |(from, to): Piece| found.iter().any(|part| (from..to).contains(&start(part)));
+    let rest = |(piece, (whole, ends)): (Piece, (Option<Piece>, Vec<Piece>))| {
+        if whole.is_some_and(is_found) { ends } else { vec![piece] }
+    };
+    let rest = cuts.into_iter().flat_map(rest).collect();
+    Ok((found, rest))
+}
+
 impl<S: RollupStore> RolledUpAnalytics<S> {
     /// Counts per bucket within `scope`, which has no filters; every edge within it is a whole quarter.
     async fn counts(
@@ -155,7 +176,8 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
         span: Piece,
         all: &mut [Buckets<'_>],
     ) -> Result<(), StoreError> {
-        let (whole, ends) = cut(span, RollupSpan::Hour, self.asked_at());
+        let now = self.asked_at();
+        let (whole, ends) = cut(span, RollupSpan::Hour, now);
         let hours = whole.unwrap_or((span.0, span.0));
         let hourly = cut_days(all.iter().flat_map(|buckets| buckets.edges).copied(), hours);
         let are_weeks_of_use = scope.classes.len() == 1 && all.iter().all(Buckets::cut_days_once);
@@ -170,35 +192,54 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
                 .await
         };
         // Asked for side by side: a database works on both at the same time.
-        let visits = try_join_all(ends.into_iter().map(async |(start, end)| {
-            let visits = self.store.visits(&ClickScope { start, end, ..scope.clone() }).await?;
-            Ok::<_, StoreError>((start, visits))
-        }));
-        let ((weeks, days), ends) = try_join(rollups, visits).await?;
+        let ((weeks, days), (quarters, visits)) = try_join(rollups, self.ends(scope, ends, now)).await?;
         for week in &weeks {
             add_week(all, week, &scope.classes).map_err(damaged)?;
         }
         for day in days.chunk_by(|a, b| a.start == b.start) {
             add_day(all, day, hours, &scope.classes).map_err(damaged)?;
         }
-        for (start, visits) in ends {
-            for visit in visits {
-                // The first quarter may begin before the span does.
-                let at = visit.quarter.max(start);
-                for buckets in &mut *all {
-                    buckets.count(at, visit.clicks);
-                    if let (Some(visitor_id), Some(day)) = (visit.visitor_id, buckets.day(at)) {
-                        day.add(visitor_id).map_err(damaged)?;
-                    }
+        for buckets in all {
+            for quarter in &quarters {
+                add_parts(buckets, quarter, |_| true, &scope.classes).map_err(damaged)?;
+            }
+            for (at, visit) in &visits {
+                buckets.count(*at, visit.clicks);
+                if let (Some(visitor_id), Some(day)) = (visit.visitor_id, buckets.day(*at)) {
+                    day.add(visitor_id).map_err(damaged)?;
                 }
             }
         }
         Ok(())
     }
+
+    /// Counts pieces of hours: by quarters of a workspace as far as there are any, and by visits, each with when it
+    /// counts.
+    async fn ends(
+        &self,
+        scope: &ClickScope,
+        pieces: Vec<Piece>,
+        now: Timestamp,
+    ) -> Result<(Vec<RollupCounts>, Vec<(Timestamp, Visit)>), StoreError> {
+        let (mut quarters, mut rest) = (Vec::new(), pieces);
+        if scope.link_id.is_none() {
+            let read =
+                async |pieces| self.store.counts(&range(scope, RollupSpan::Quarter, pieces), &[]).await;
+            let part = RollupSpan::Quarter;
+            (quarters, rest) =
+                read_parts(part, rest, now, |counts: &RollupCounts| counts.start, read).await?;
+        }
+        let visits = try_join_all(rest.into_iter().map(async |(start, end)| {
+            let visits = self.store.visits(&ClickScope { start, end, ..scope.clone() }).await?;
+            // The first quarter may begin before the piece does.
+            Ok::<_, StoreError>(visits.into_iter().map(move |visit| (visit.quarter.max(start), visit)))
+        }));
+        Ok((quarters, visits.await?.into_iter().flatten().collect()))
+    }
 }
 
 impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
-    /// Breaks parts of days down, by their hours as far as these are kept.
+    /// Breaks parts of days down, by shorter rollups as far as there are any.
     async fn parts(
         &self,
         scope: &ClickScope,
@@ -206,30 +247,29 @@ impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
         pieces: Vec<Piece>,
         now: Timestamp,
     ) -> Result<(Vec<RollupValues>, Vec<Breakdown>), StoreError> {
-        let parts: Vec<DayPart> =
-            pieces.into_iter().flat_map(by_day).map(|piece| DayPart::new(piece, now)).collect();
-        let whole: Vec<Piece> = parts.iter().filter_map(|part| part.hours).collect();
-        let span = if scope.link_id.is_some() { RollupSpan::BusyHour } else { RollupSpan::Hour };
-        let hours = async {
-            if whole.is_empty() {
-                return Ok(Vec::new());
+        let pieces = pieces.into_iter().flat_map(by_day);
+        let read = async |span, pieces| self.store.values(&range(scope, span, pieces), dimension).await;
+        let (mut hours, mut rest) = (Vec::new(), Vec::new());
+        if scope.link_id.is_some() {
+            rest.extend(pieces);
+        } else {
+            for piece in pieces {
+                let (whole, ends) = cut(piece, RollupSpan::Hour, now);
+                hours.extend(whole);
+                rest.extend(ends);
             }
-            self.store.values(&range(scope, span, whole), dimension).await
-        };
-        if span == RollupSpan::Hour {
-            let ends = parts.iter().flat_map(DayPart::without_hours);
-            return try_join(hours, self.count_values(scope, dimension, ends)).await;
         }
-        let found = hours.await?;
-        // All hours of a link's day are there or none. Where none is found, there may be clicks or not.
-        let has_hours = |part: &DayPart| {
-            let within =
-                |hour: &RollupValues| part.hours.is_some_and(|(from, to)| (from..to).contains(&hour.start));
-            found.iter().any(within)
+        let hours =
+            async { if hours.is_empty() { Ok(Vec::new()) } else { read(RollupSpan::Hour, hours).await } };
+        let rest = async {
+            let part = subject(scope).part();
+            let start = |values: &RollupValues| values.start;
+            let (parts, rest) =
+                read_parts(part, rest, now, start, async |pieces| read(part, pieces).await).await?;
+            Ok((parts, self.count_values(scope, dimension, rest).await?))
         };
-        let rest =
-            parts.iter().flat_map(|part| if has_hours(part) { part.without_hours() } else { vec![part.all] });
-        let counted = self.count_values(scope, dimension, rest).await?;
+        let (mut found, (parts, counted)) = try_join(hours, rest).await?;
+        found.extend(parts);
         Ok((found, counted))
     }
 
@@ -245,26 +285,6 @@ impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
             self.store.breakdown(&piece, dimension, RAW_VALUES_MAX).await
         }))
         .await
-    }
-}
-
-/// Part of a UTC day.
-struct DayPart {
-    all: Piece,
-    /// The whole hours in it.
-    hours: Option<Piece>,
-}
-
-impl DayPart {
-    fn new(all: Piece, now: Timestamp) -> Self {
-        Self { all, hours: cut(all, RollupSpan::Hour, now).0 }
-    }
-
-    /// Returns what is left of it without its whole hours.
-    fn without_hours(&self) -> Vec<Piece> {
-        let (start, end) = self.all;
-        let (from, to) = self.hours.unwrap_or((end, end));
-        [(start, from), (to, end)].into_iter().filter(|(start, end)| start < end).collect()
     }
 }
 

@@ -166,7 +166,7 @@ fn whole_day(rollups: &[RollupCounts], classes: &[ClickClass]) -> Result<ClickCo
 }
 
 /// Adds a rollup to buckets that cut its day.
-fn add_parts(
+pub(super) fn add_parts(
     buckets: &mut Buckets<'_>,
     rollup: &RollupCounts,
     within: impl Fn(&Timestamp) -> bool,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::ColumnError;
-use super::gain::{gains, gains_of_busy_hours};
+use super::gain::{gains, gains_of_parts};
 use super::key::{RollupKey, RollupSpan, Subject};
 use super::quarters::Quarters;
 use super::record::Rollup;
@@ -12,7 +12,6 @@ use super::visitors::{DayVisitors, VisitorSketches};
 use super::week::weeks;
 use super::week_visitors::WeekVisitors;
 use crate::click::{ClickClass, ClickRow};
-use crate::ids::LinkId;
 
 /// Up to this many visitors an hour are counted exactly.
 const EXACT_VISITORS: i64 = 100;
@@ -46,30 +45,26 @@ impl RollupCheck {
 pub struct RollupSet {
     rollups: BTreeMap<RollupKey, Rollup>,
     clicks: u64,
-    /// Whose hours are counted too.
-    busy: BTreeSet<LinkId>,
+    /// Whose parts of the day are counted.
+    busy: BTreeSet<Subject>,
+    /// Whether nothing else is.
+    is_of_parts: bool,
 }
 
 impl RollupSet {
-    /// Makes an empty set that counts the hours of these links too, see [`RollupSpan::BusyHour`].
-    pub fn with_hours_of(links: impl IntoIterator<Item = LinkId>) -> Self {
-        Self { busy: links.into_iter().collect(), ..Self::default() }
+    /// Makes an empty set that counts the parts of the day of these subjects too, see [`Subject::part`].
+    pub fn with_parts_of(subjects: impl IntoIterator<Item = Subject>) -> Self {
+        Self { busy: subjects.into_iter().collect(), ..Self::default() }
     }
 
-    /// Returns the links whose hours are in this set.
-    pub fn links_with_hours(&self) -> impl Iterator<Item = LinkId> {
-        self.rollups.keys().filter(|key| key.span == RollupSpan::BusyHour).filter_map(|key| {
-            match key.subject {
-                Subject::Link(id) => Some(id),
-                Subject::Workspace(_) => None,
-            }
-        })
+    /// Makes an empty set that counts the parts of the day of one subject and nothing else.
+    pub fn parts_of(subject: Subject) -> Self {
+        Self { is_of_parts: true, ..Self::with_parts_of([subject]) }
     }
 
-    /// Returns the hours of busy links, sorted by key, and nothing else.
-    pub fn into_busy_hours(mut self) -> BTreeMap<RollupKey, Rollup> {
-        self.rollups.retain(|key, _| key.span == RollupSpan::BusyHour);
-        self.rollups
+    /// Returns the subjects of which there are parts of a day in this set; some of them more than once.
+    pub fn subjects_with_parts(&self) -> impl Iterator<Item = Subject> {
+        self.rollups.keys().filter(|key| key.is_part()).map(|key| key.subject)
     }
 
     /// Counts rows.
@@ -78,10 +73,8 @@ impl RollupSet {
     ///
     /// [`ColumnError`] never for a set made of rows alone.
     pub fn count(&mut self, rows: &[ClickRow]) -> Result<(), ColumnError> {
-        for (key, gain) in gains(rows) {
-            self.rollups.entry(key).or_default().add(&gain)?;
-        }
-        for (key, gain) in gains_of_busy_hours(rows.iter().filter(|row| self.busy.contains(&row.link_id))) {
+        let gains = if self.is_of_parts { Vec::new() } else { gains(rows) };
+        for (key, gain) in gains.into_iter().chain(gains_of_parts(rows, &self.busy)) {
             self.rollups.entry(key).or_default().add(&gain)?;
         }
         self.clicks += rows.len() as u64;

@@ -20,13 +20,17 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// Returns what may have been made of the days in which subjects gain something: their week and their hours.
-    /// Each belongs to a workspace that is among the subjects.
+    /// Returns what may have been made of the days in which subjects gain something: their week and the parts of the
+    /// day. Each belongs to a workspace that is among the subjects; what is named of a workspace with its id covers
+    /// what there may be of its links.
     pub fn of(gains: &[(RollupKey, Gain<'_>)]) -> BTreeSet<Self> {
         let days = gains.iter().map(|(key, _)| key).filter(|key| key.span == RollupSpan::Day);
         days.flat_map(|key| {
-            [(RollupSpan::Week, key.week().start), (RollupSpan::BusyHour, key.start)].map(|(span, from)| {
+            let of_links = key.subject.is_workspace().then_some(RollupSpan::BusyHour);
+            let spans = [RollupSpan::Week, key.subject.part()].into_iter().chain(of_links);
+            spans.map(|span| {
                 let length = if span == RollupSpan::Week { span } else { RollupSpan::Day };
+                let from = length.floor(key.start);
                 let to = Timestamp::from_micros(from.as_micros() + length.micros()).unwrap_or(from);
                 Self { subject: key.subject, span, from, to }
             })
@@ -36,6 +40,6 @@ impl Derived {
 
     /// Tells whether it is a workspace's.
     pub const fn is_of_workspace(&self) -> bool {
-        matches!(self.subject, Subject::Workspace(_))
+        self.subject.is_workspace()
     }
 }

@@ -1,6 +1,6 @@
 //! What a batch of stored rows adds to which rollup.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::column::class_number;
 use super::key::{RollupKey, RollupSpan, Subject};
@@ -45,21 +45,30 @@ impl ValueGain<'_> {
 /// sorted by key.
 pub fn gains<'a>(rows: impl IntoIterator<Item = &'a ClickRow>) -> Vec<(RollupKey, Gain<'a>)> {
     let mut rows: Vec<&ClickRow> = rows.into_iter().collect();
-    let mut workspaces = gains_of_workspaces(&rows);
+    let mut workspaces = gains_of_workspaces(&rows, RollupSpan::Hour);
+    let mut days = gains_of_days(&workspaces);
+    workspaces.append(&mut days);
     // Links sort before workspaces.
     let mut gains = gains_of_links(&mut rows, RollupSpan::Day);
-    gains.append(&mut workspaces);
+    gains.extend(workspaces);
     gains
 }
 
-/// Returns what `rows` add to the hours of their links, sorted by key.
-pub(super) fn gains_of_busy_hours<'a>(
-    rows: impl IntoIterator<Item = &'a ClickRow>,
+/// Returns what `rows` add to the parts of the day of those of their links and workspaces that are `busy`, sorted by
+/// key.
+pub(super) fn gains_of_parts<'a>(
+    rows: &'a [ClickRow],
+    busy: &BTreeSet<Subject>,
 ) -> Vec<(RollupKey, Gain<'a>)> {
-    let mut gains = gains_of_links(&mut rows.into_iter().collect::<Vec<_>>(), RollupSpan::BusyHour);
+    let of = |subject: fn(&ClickRow) -> Subject| {
+        rows.iter().filter(|row| busy.contains(&subject(row))).collect::<Vec<_>>()
+    };
+    let mut gains = gains_of_links(&mut of(|row| Subject::Link(row.link_id)), RollupSpan::BusyHour);
     for (_, gain) in &mut gains {
         gain.visitors.clear();
     }
+    let workspaces = of(|row| Subject::Workspace(row.workspace_id));
+    gains.extend(gains_of_workspaces(&workspaces, RollupSpan::Quarter));
     gains
 }
 
@@ -92,36 +101,41 @@ fn gains_of_links<'a>(rows: &mut [&'a ClickRow], span: RollupSpan) -> Vec<(Rollu
     gains.collect()
 }
 
-/// Returns what workspaces gain, sorted by key.
-fn gains_of_workspaces<'a>(rows: &[&'a ClickRow]) -> Vec<(RollupKey, Gain<'a>)> {
-    let mut hours: BTreeMap<RollupKey, (Gain<'a>, ValueSums<'a>)> = BTreeMap::new();
+/// Returns what workspaces gain in spans of one length, an hour or less.
+fn gains_of_workspaces<'a>(rows: &[&'a ClickRow], span: RollupSpan) -> BTreeMap<RollupKey, Gain<'a>> {
+    let mut gains: BTreeMap<RollupKey, (Gain<'a>, ValueSums<'a>)> = BTreeMap::new();
     for row in rows {
-        let start = RollupSpan::Hour.floor(row.timestamp);
         let subject = Subject::Workspace(row.workspace_id);
-        let key = RollupKey { subject, workspace_id: row.workspace_id, span: RollupSpan::Hour, start };
-        let (gain, sums) = hours.entry(key).or_default();
+        let start = span.floor(row.timestamp);
+        let key = RollupKey { subject, workspace_id: row.workspace_id, span, start };
+        let (gain, sums) = gains.entry(key).or_default();
         gain.count(&key, row);
         for gained in values(row) {
             *sums.entry((gained.dimension, gained.class, gained.value)).or_default() += gained.clicks;
         }
     }
-    // A workspace's day gains what its hours do; counting every click again would cost more.
-    let mut gains: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
-    for (key, (mut gain, sums)) in hours {
-        let sum = |((dimension, class, value), clicks)| ValueGain { dimension, class, value, clicks };
+    let sum = |((dimension, class, value), clicks)| ValueGain { dimension, class, value, clicks };
+    let add = |(key, (mut gain, sums)): (RollupKey, (Gain<'a>, ValueSums<'a>))| {
         gain.values = sums.into_iter().map(sum).collect();
         gain.values.sort_unstable();
-        let day = RollupKey { span: RollupSpan::Day, start: RollupSpan::Day.floor(key.start), ..key };
+        (key, gain)
+    };
+    gains.into_iter().map(add).collect()
+}
+
+/// Returns what the days of workspaces gain, which is what their `hours` do; counting every click again would cost
+/// more.
+fn gains_of_days<'a>(hours: &BTreeMap<RollupKey, Gain<'a>>) -> BTreeMap<RollupKey, Gain<'a>> {
+    let mut days: BTreeMap<RollupKey, Gain<'a>> = BTreeMap::new();
+    for (key, gain) in hours {
+        let day = RollupKey { span: RollupSpan::Day, start: RollupSpan::Day.floor(key.start), ..*key };
         let into = key.start.as_micros() - day.start.as_micros();
         // A day has 24 hours.
         let hour = u8::try_from(into / RollupSpan::Hour.micros()).unwrap_or(u8::MAX);
-        gains.entry(day).or_default().merge_hour(hour, &gain);
-        gains.insert(key, gain);
+        days.entry(day).or_default().merge_hour(hour, gain);
     }
-    for (_, gain) in gains.iter_mut().filter(|(key, _)| key.span == RollupSpan::Day) {
-        gain.sum_up();
-    }
-    gains.into_iter().collect()
+    days.values_mut().for_each(Gain::sum_up);
+    days
 }
 
 /// Clicks by dimension, class and value. Values come from visitors: the hasher is keyed anew in each process.

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::quarters::QUARTER_MICROS;
 use crate::ids::{LinkId, WorkspaceId};
 use crate::timestamp::Timestamp;
 
@@ -22,6 +23,27 @@ impl Subject {
             Self::Workspace(id) => id.as_uuid(),
         }
     }
+
+    /// Tells whether it is a workspace.
+    pub const fn is_workspace(&self) -> bool {
+        matches!(self, Self::Workspace(_))
+    }
+
+    /// Returns the link, if it is one.
+    pub const fn link_id(&self) -> Option<LinkId> {
+        match self {
+            Self::Link(id) => Some(*id),
+            Self::Workspace(_) => None,
+        }
+    }
+
+    /// Returns the length of the parts of a busy day.
+    pub const fn part(&self) -> RollupSpan {
+        match self {
+            Self::Link(_) => RollupSpan::BusyHour,
+            Self::Workspace(_) => RollupSpan::Quarter,
+        }
+    }
 }
 
 /// How much time a rollup covers.
@@ -34,6 +56,8 @@ pub enum RollupSpan {
     /// A UTC hour of a link, on a day that was busy and is over, see [`BUSY_CLICKS`](super::BUSY_CLICKS). Without
     /// visitors, who are in the day's.
     BusyHour,
+    /// A quarter of a UTC hour of a workspace, on a day that was busy and is over.
+    Quarter,
     /// Seven UTC days, put together once they are over. Counted from 1970 on, so it begins on a Thursday.
     Week,
 }
@@ -43,6 +67,7 @@ impl RollupSpan {
     pub const fn micros(self) -> i64 {
         match self {
             Self::Hour | Self::BusyHour => 3_600_000_000,
+            Self::Quarter => QUARTER_MICROS,
             Self::Day => 86_400_000_000,
             Self::Week => 7 * Self::Day.micros(),
         }
@@ -50,7 +75,8 @@ impl RollupSpan {
 
     /// Reads its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Hour, Self::Day, Self::BusyHour, Self::Week].into_iter().find(|span| span.as_str() == name)
+        let all = [Self::Hour, Self::Day, Self::BusyHour, Self::Quarter, Self::Week];
+        all.into_iter().find(|span| span.as_str() == name)
     }
 
     /// Returns its name in the database.
@@ -59,6 +85,7 @@ impl RollupSpan {
             Self::Hour => "hour",
             Self::Day => "day",
             Self::BusyHour => "busyhour",
+            Self::Quarter => "quarter",
             Self::Week => "week",
         }
     }
@@ -102,6 +129,11 @@ impl RollupKey {
             Subject::Link(LinkId::from_uuid(subject_id))
         };
         Self { subject, workspace_id, span, start }
+    }
+
+    /// Tells whether it is of a part of a busy day.
+    pub(super) fn is_part(&self) -> bool {
+        self.span == self.subject.part()
     }
 
     /// Returns the rollup of the week that this one lies in.

@@ -1,7 +1,7 @@
-//! Rollups of weeks and of busy hours that somebody damaged.
+//! Rollups of weeks and of busy days that somebody damaged.
 
 use sqlx::Executor as _;
-use vayro_core::contract::{hours, weeks};
+use vayro_core::contract::{parts, weeks};
 
 use crate::fixture::fixture;
 
@@ -16,10 +16,10 @@ async fn a_week_that_is_wrong_is_found() {
 }
 
 #[tokio::test]
-async fn hours_are_read_and_compared() {
+async fn parts_are_read_and_compared() {
     let fixture = fixture().await;
     let sql = fixture.sql().await;
-    hours::hours_are_read_and_compared(&fixture.stores, async |statement| {
+    parts::parts_are_read_and_compared(&fixture.stores, async |statement| {
         sql.execute(statement).await.expect("damaged");
     })
     .await;

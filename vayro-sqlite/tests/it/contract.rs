@@ -15,8 +15,8 @@ mod keys {
 mod rollups {
     vayro_core::rollup_store_contract!(crate::fixture::fixture());
 }
-mod hours {
-    vayro_core::hour_contract!(crate::fixture::fixture());
+mod parts {
+    vayro_core::part_contract!(crate::fixture::fixture());
 }
 mod weeks {
     vayro_core::week_contract!(crate::fixture::fixture());

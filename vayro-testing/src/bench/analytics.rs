@@ -197,7 +197,7 @@ fn progress(text: &str) {
 
 /// Does what the worker's housekeeping does for days and weeks that are over at `now`.
 async fn roll_up(side: &Side, from: Timestamp, now: Timestamp) {
-    side.rollups.roll_up_hours(from, now).await.expect("hours can be counted");
+    side.rollups.roll_up_parts(from, now).await.expect("parts of days can be counted");
     let settled = now.minus(Duration::from_hours(24));
     while side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await.expect("weeks can be put together")
         > 0

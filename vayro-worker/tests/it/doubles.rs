@@ -355,8 +355,8 @@ pub(crate) struct FakeRollups {
     pub(crate) due: Mutex<Vec<(WorkspaceId, Day)>>,
     /// Spans of which weeks were to be put together.
     pub(crate) rolled_up: Mutex<Vec<(Timestamp, Timestamp)>>,
-    /// Spans whose busy hours were to be counted.
-    pub(crate) hours: Mutex<Vec<(Timestamp, Timestamp)>>,
+    /// Spans whose busy days were to be counted.
+    pub(crate) parts: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
 #[async_trait]
@@ -406,8 +406,8 @@ impl RollupStore for FakeRollups {
         Ok(0)
     }
 
-    async fn roll_up_hours(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
-        self.hours.lock().push((from, to));
+    async fn roll_up_parts(&self, from: Timestamp, to: Timestamp) -> Result<u64, StoreError> {
+        self.parts.lock().push((from, to));
         Ok(0)
     }
 

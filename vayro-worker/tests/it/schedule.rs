@@ -45,7 +45,7 @@ async fn old_data_is_removed_after_its_time() {
     let (from, to) = scene.rollups.rolled_up.lock()[0];
     assert_eq!(from, vayro_core::timestamp::Timestamp::EPOCH);
     assert!(to <= epoch().minus(DAY).plus(Duration::from_secs(60)), "{to}");
-    let (from, to) = scene.rollups.hours.lock()[0];
+    let (from, to) = scene.rollups.parts.lock()[0];
     assert!(to.since(from) > DAY * 9 && to < epoch(), "of some days past: {from} to {to}");
     let is_about = |at: vayro_core::timestamp::Timestamp, back: Duration| {
         at.since(epoch().minus(back)) < Duration::from_secs(60) && at >= epoch().minus(back)

@@ -1,10 +1,10 @@
-//! Hours of links on busy days, counted once the day is over.
+//! Parts of busy days, counted once the day is over: hours of links and quarters of workspaces.
 
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use vayro_core::day::Day;
 use vayro_core::ids::{LinkId, WorkspaceId};
-use vayro_core::rollup::{RollupSet, RollupSpan, busy};
+use vayro_core::rollup::{RollupSet, RollupSpan, Subject, busy};
 use vayro_core::timestamp::Timestamp;
 
 use crate::error::Failure;
@@ -25,7 +25,7 @@ const LINKS: &str = "SELECT r.subject_id, r.quarters FROM click_rollups r
                       WHERE done.subject_id = r.subject_id AND done.span = 'busyhour'
                         AND done.start >= $2 AND done.start < $3)";
 
-/// See [`RollupStore::roll_up_hours`](vayro_core::ports::RollupStore::roll_up_hours); of one workspace if it is named.
+/// See [`RollupStore::roll_up_parts`](vayro_core::ports::RollupStore::roll_up_parts); of one workspace if it is named.
 pub(crate) async fn roll_up(
     connection: &mut PgConnection,
     workspace_id: Option<WorkspaceId>,
@@ -38,15 +38,22 @@ pub(crate) async fn roll_up(
         .fetch_all(&mut *connection)
         .await?;
     let days = days.into_iter().map(|(workspace, start, quarters)| ((workspace, Day::of(start.0)), quarters));
+    let days: Vec<_> = days.collect();
+    let by_hour = busy(RollupSpan::Hour, days.iter().cloned()).map_err(damaged)?;
     let mut made = 0;
-    for (workspace, day) in busy(days).map_err(damaged)? {
-        made += make_all(connection, WorkspaceId::from_uuid(workspace), day).await?;
+    for (workspace, day) in busy(RollupSpan::Day, days).map_err(damaged)? {
+        let workspace_id = WorkspaceId::from_uuid(workspace);
+        made += of_links(connection, workspace_id, day).await?;
+        let subject = Subject::Workspace(workspace_id);
+        if by_hour.contains(&(workspace, day)) && !are_there(connection, subject, day).await? {
+            made += make(connection, workspace_id, day, subject).await?;
+        }
     }
     Ok(made)
 }
 
 /// Counts the hours of the links of a workspace that were busy on a day and have none yet.
-async fn make_all(
+async fn of_links(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
     day: Day,
@@ -58,44 +65,45 @@ async fn make_all(
         .fetch_all(&mut *connection)
         .await?;
     let mut made = 0;
-    for link in busy(links).map_err(damaged)? {
-        made += make(connection, workspace_id, day, LinkId::from_uuid(link)).await?;
+    for link in busy(RollupSpan::Day, links).map_err(damaged)? {
+        made += make(connection, workspace_id, day, Subject::Link(LinkId::from_uuid(link))).await?;
     }
     Ok(made)
 }
 
-/// Counts the hours of a link, with no writer in between.
+/// Counts the parts of a subject's day, with no writer in between.
 async fn make(
     connection: &mut PgConnection,
     workspace_id: WorkspaceId,
     day: Day,
-    link_id: LinkId,
+    subject: Subject,
 ) -> Result<u64, Failure> {
     let mut tx = connection.begin().await?;
     sqlx::query("SELECT set_config('statement_timeout', '0', true)").execute(&mut *tx).await?;
     rollups::shut_out_writers(&mut tx, &[(workspace_id, day)].into()).await?;
-    if are_there(&mut tx, link_id, day).await? {
+    if are_there(&mut tx, subject, day).await? {
         return Ok(0);
     }
-    let set = RollupSet::with_hours_of([link_id]);
-    let set = recount::count(&mut tx, workspace_id, day, Some(link_id), set).await?;
+    let set = RollupSet::parts_of(subject);
+    let set = recount::count(&mut tx, workspace_id, day, subject.link_id(), set).await?;
     // Afterwards: horizons rise before clicks go, so whoever missed a click sees the horizon.
     if retention::horizon(&mut tx, workspace_id).await?.is_some_and(|horizon| day < horizon) {
         return Ok(0);
     }
-    let hours = set.into_busy_hours();
-    let made = hours.len() as u64;
-    rollups::insert_all(&mut tx, hours).await?;
+    let parts = set.into_rollups();
+    let made = parts.len() as u64;
+    rollups::insert_all(&mut tx, parts).await?;
     tx.commit().await?;
     Ok(made)
 }
 
-async fn are_there(connection: &mut PgConnection, link_id: LinkId, day: Day) -> Result<bool, sqlx::Error> {
+async fn are_there(connection: &mut PgConnection, subject: Subject, day: Day) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM click_rollups
-                        WHERE subject_id = $1 AND span = 'busyhour' AND start >= $2 AND start < $3)",
+                        WHERE subject_id = $1 AND span = $2 AND start >= $3 AND start < $4)",
     )
-    .bind(link_id.as_uuid())
+    .bind(subject.as_uuid())
+    .bind(subject.part().as_str())
     .bind(Instant(day.start()))
     .bind(Instant(day.end()))
     .fetch_one(connection)
