@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -80,6 +81,8 @@ struct Side {
     raw: Arc<dyn AnalyticsStore>,
     rollups: Arc<dyn RollupStore>,
     workspace_id: WorkspaceId,
+    /// How many may store clicks at a time.
+    writers: u32,
 }
 
 /// Runs the benchmark with `rows` clicks on the sets named, `clustered` or `embedded`.
@@ -108,13 +111,13 @@ pub async fn run(rows: u32, sets: &[&str]) {
                     lock_timeout: Duration::from_secs(10),
                 };
                 let stores = PgStores::connect(&config).await.expect("PostgreSQL answers");
-                measure(&mut report, "PostgreSQL", system, stores, rows).await;
+                measure(&mut report, ("PostgreSQL", 2), system, stores, rows).await;
             }
             "embedded" => {
                 let system = System::embedded().await;
                 let file = system.data_dir().join("vayro.db");
                 let stores = SqliteStores::open(file).await.expect("the file can be opened");
-                measure(&mut report, "SQLite", system, stores, rows).await;
+                measure(&mut report, ("SQLite", 1), system, stores, rows).await;
             }
             other => panic!("`{other}` is neither clustered nor embedded"),
         }
@@ -124,7 +127,7 @@ pub async fn run(rows: u32, sets: &[&str]) {
 
 async fn measure<S: ClickStore + AnalyticsStore + RollupStore + Clone + 'static>(
     report: &mut Report,
-    name: &'static str,
+    (name, writers): (&'static str, u32),
     system: System,
     stores: S,
     rows: u32,
@@ -140,9 +143,10 @@ async fn measure<S: ClickStore + AnalyticsStore + RollupStore + Clone + 'static>
         raw: Arc::new(stores.clone()),
         rollups: Arc::new(stores),
         workspace_id,
+        writers,
     };
     let links = make_links(&side.system).await;
-    fill(&side, links.clone(), rows).await;
+    fill(&side, &links, rows).await;
     ask_all(report, &side, &links, rows).await;
 }
 
@@ -162,32 +166,40 @@ async fn make_links(system: &System) -> Vec<LinkId> {
     links
 }
 
-async fn fill(side: &Side, links: Vec<LinkId>, rows: u32) {
+/// Stores the clicks, each writer those of its own part of the time.
+async fn fill(side: &Side, links: &[LinkId], rows: u32) {
     let now = now();
     let start = now.minus(Duration::from_secs(DAYS * 86_400));
     side.clicks.ensure_partitions(start, now).await.expect("partitions can be made");
-    let mut maker = Rows::new(7, side.workspace_id, links);
-    let step = (now.as_micros() - start.as_micros()) / i64::from(rows);
-    let started = Instant::now();
-    let (mut stored, mut rolled_up) = (0, start);
-    while stored < rows {
-        let count = BATCH.min(rows - stored);
-        let at = |number: u32| {
-            Timestamp::from_micros(start.as_micros() + step * i64::from(number)).expect("before now")
-        };
-        let batch = maker.between(at(stored), at(stored + count), count);
-        side.clicks.write(&batch).await.expect("rows can be stored");
-        stored += count;
-        // As time goes on, like a worker: what it reads then was written a moment ago.
-        if Day::of(at(stored)) > Day::of(rolled_up) {
-            roll_up(side, rolled_up.minus(LATELY), at(stored)).await;
-            rolled_up = at(stored);
+    let at = |number: u32| {
+        let micros = i128::from(now.as_micros() - start.as_micros()) * i128::from(number) / i128::from(rows);
+        let micros = i64::try_from(micros).expect("a year is short");
+        Timestamp::from_micros(start.as_micros() + micros).expect("before now")
+    };
+    let each = rows.div_ceil(side.writers);
+    join_all((0..side.writers).map(async |writer| {
+        let mut maker = Rows::new(7 + u64::from(writer), side.workspace_id, links.to_vec());
+        let (first, past) = (each * writer, (each * (writer + 1)).min(rows));
+        let started = Instant::now();
+        let (mut next, mut rolled_up) = (first, at(first));
+        while next < past {
+            let count = BATCH.min(past - next);
+            let batch = maker.between(at(next), at(next + count), count);
+            side.clicks.write(&batch).await.expect("rows can be stored");
+            next += count;
+            // As time goes on, like a worker: what it reads then was written a moment ago.
+            if Day::of(at(next)) > Day::of(rolled_up) {
+                roll_up(side, at(first), rolled_up.minus(LATELY), at(next)).await;
+                rolled_up = at(next);
+            }
+            if (next - first) % 1_000_000 == 0 {
+                let rate = f64::from(next - first) / started.elapsed().as_secs_f64();
+                progress(&format!("{}, writer {writer}: {} rows, {rate:.0} rows/s", side.name, next - first));
+            }
         }
-        if stored % 1_000_000 == 0 {
-            let rate = f64::from(stored) / started.elapsed().as_secs_f64();
-            progress(&format!("{}: {stored} rows, {rate:.0} rows/s", side.name));
-        }
-    }
+    }))
+    .await;
+    roll_up(side, start, start, now).await;
 }
 
 #[expect(clippy::print_stderr, reason = "filling takes minutes and standard output is for the figures")]
@@ -195,13 +207,11 @@ fn progress(text: &str) {
     eprintln!("{text}");
 }
 
-/// Does what the worker's housekeeping does for days and weeks that are over at `now`.
-async fn roll_up(side: &Side, from: Timestamp, now: Timestamp) {
-    side.rollups.roll_up_parts(from, now).await.expect("parts of days can be counted");
+/// Does what the worker's housekeeping does for days from `days` on and weeks from `weeks` on that are over at `now`.
+async fn roll_up(side: &Side, weeks: Timestamp, days: Timestamp, now: Timestamp) {
+    side.rollups.roll_up_parts(days.max(weeks), now).await.expect("parts of days can be counted");
     let settled = now.minus(Duration::from_hours(24));
-    while side.rollups.roll_up_weeks(Timestamp::EPOCH, settled, 1).await.expect("weeks can be put together")
-        > 0
-    {}
+    while side.rollups.roll_up_weeks(weeks, settled, 1).await.expect("weeks can be put together") > 0 {}
 }
 
 fn questions(links: &[LinkId]) -> Vec<Question> {
