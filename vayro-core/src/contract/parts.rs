@@ -27,6 +27,7 @@ macro_rules! part_contract {
                 any_question_has_the_same_answer_once_parts_are_counted,
                 only_busy_days_that_are_over_have_hours,
                 only_workspaces_with_a_busy_hour_have_quarters,
+                a_question_across_midnight_counts_both_days,
                 a_late_click_is_counted,
                 a_late_click_costs_its_workspace_the_quarters,
                 a_day_counted_again_keeps_its_parts,
@@ -144,7 +145,20 @@ pub async fn only_workspaces_with_a_busy_hour_have_quarters(stores: &Stores) {
     assert_sound(stores, &owner).await;
 }
 
-/// Those of its link's hours are those of another test.
+/// One of them has parts.
+pub async fn a_question_across_midnight_counts_both_days(stores: &Stores) {
+    let (owner, link) = cast(stores).await;
+    let mut rng = StdRng::seed_from_u64(42);
+    write(stores, &busy_hour(&mut rng, &link, MIDNIGHT - HOUR)).await;
+    write(stores, &clicks_within(&mut rng, &link, (MIDNIGHT, MIDNIGHT + HOUR), 50)).await;
+    assert_eq!(roll_up(stores, MIDNIGHT - DAY, MIDNIGHT + DAY).await, 4 + 1);
+    for asked in [Some(&link), None] {
+        let question = scope(&owner, asked, at(MIDNIGHT - 1_200), at(MIDNIGHT + 1_200));
+        assert_same_answers(stores, &question, &[question.start, at(MIDNIGHT), question.end]).await;
+    }
+}
+
+/// Whatever link it is on.
 pub async fn a_late_click_costs_its_workspace_the_quarters(stores: &Stores) {
     let (owner, link) = cast(stores).await;
     let quiet = stores.link(&owner, "quiet").await;

@@ -147,9 +147,8 @@ async fn read_days<T, F: Future<Output = Result<Vec<T>, StoreError>>>(
     Ok((found, of_days))
 }
 
-/// Reads what there is of the whole `part`s in `pieces`, none of which reaches into another UTC day, and returns
-/// what it leaves of the pieces. All parts of a day are there or none; where none is found, there may be clicks or
-/// not.
+/// Reads what there is of the whole `part`s in `pieces`, and returns what it leaves of the pieces. All parts of a day
+/// are there or none; where none is found, there may be clicks or not.
 async fn read_parts<T>(
     part: RollupSpan,
     pieces: Vec<Piece>,
@@ -157,7 +156,8 @@ async fn read_parts<T>(
     start: impl Fn(&T) -> Timestamp,
     read: impl AsyncFnOnce(Vec<Piece>) -> Result<Vec<T>, StoreError>,
 ) -> Result<(Vec<T>, Vec<Piece>), StoreError> {
-    let cuts: Vec<_> = pieces.into_iter().map(|piece| (piece, cut(piece, part, now))).collect();
+    let pieces = pieces.into_iter().flat_map(by_day);
+    let cuts: Vec<_> = pieces.map(|piece| (piece, cut(piece, part, now))).collect();
     let whole: Vec<Piece> = cuts.iter().filter_map(|(_, (whole, _))| *whole).collect();
     let found = if whole.is_empty() { Vec::new() } else { read(whole).await? };
     let is_found = |(from, to): Piece| found.iter().any(|part| (from..to).contains(&start(part)));
