@@ -1,6 +1,7 @@
 //! Every port of one process, on one of the two back-end sets.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub struct Backends {
     /// The count of accepted clicks on this process's disk; keeps nothing without
     /// [`Roles::EDGE`](crate::Roles::EDGE).
     pub ledger_file: Arc<dyn LedgerFile>,
+    /// Where an edge keeps links through its end; `None` where its database is as near.
+    pub snapshot_file: Option<PathBuf>,
     /// The counts of all edges.
     pub ledger: Arc<dyn LedgerStore>,
     /// Clicks that somebody asked to have removed.

@@ -36,6 +36,8 @@ const CLICKS_FOLDER: &str = "clicks";
 const SPOOL_FOLDER: &str = "spool";
 /// The edge's own count of clicks in the data directory.
 const LEDGER_FOLDER: &str = "ledger";
+/// The edge's links in the data directory.
+const SNAPSHOT_FILE: &str = "links.jsonl";
 /// Pause between two tries to reach a Redis that is starting.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -168,6 +170,7 @@ async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, C
         dead_letters: Arc::new(RedisDeadLetters::new(&redis)),
         reports: Arc::new(RedisEdgeReports::new(&redis)),
         ledger_file,
+        snapshot_file: roles.contains(Roles::EDGE).then(|| config.data_dir.join(SNAPSHOT_FILE)),
         limits: Arc::new(RedisRateLimiter::new(&redis)),
         drainer: Arc::new(Drainer::default()),
         set: Arc::new(Set::Clustered { postgres, replica, redis, spill }),
@@ -304,6 +307,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         dead_letters: Arc::new(ClosedClicks),
         reports: Arc::new(LocalReports::default()),
         ledger_file,
+        snapshot_file: None,
         limits: Arc::new(LocalLimits::default()),
         drainer: Arc::new(Drainer::default()),
         set: Arc::new(Set::Embedded { sqlite, clicks: clicks.clone(), broadcast }),

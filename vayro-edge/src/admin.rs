@@ -35,7 +35,9 @@ pub fn readiness(observer: &Observer) -> Readiness {
     } else if !shared.is_serving.load(Ordering::Acquire) {
         reasons.push("edge does not take connections yet");
     }
-    if !shared.routes.is_loaded() {
+    if shared.routes.is_restored() {
+        degraded.push("domains cannot be read, those of the last run are served");
+    } else if !shared.routes.is_loaded() {
         reasons.push("domains could not be read yet");
     }
     if !shared.is_feed_connected.load(Ordering::Relaxed) {

@@ -286,6 +286,19 @@ impl LinkCache {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Remembers a link that an edge before looked up at `fetched_at`, unless there is one.
+    pub(crate) fn restore(&self, key: KeyRef<'_>, link: CachedLink, fetched_at: Timestamp) {
+        let _lock = self.stripes[self.stripe(key)].lock.lock();
+        if self.present.peek(&key).is_none() {
+            self.present.insert(key.to_key(), Arc::new(Entry::restored(link, fetched_at)));
+        }
+    }
+
+    /// Returns all links in memory in no particular order; those that come or go meanwhile may be missing.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (CacheKey, Arc<Entry>)> {
+        self.present.iter()
+    }
+
     /// Returns how many links, their bytes, and how many unknown codes are held.
     pub(crate) fn sizes(&self) -> (usize, u64, usize) {
         (self.present.len(), self.present.weight(), self.absent.len())

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::server::{ConnectionLimits, EdgeService, Listener, listen};
 use crate::settings::EdgeSettings;
 use crate::shared::{Clock, Shared};
 use crate::shutdown::Drain;
+use crate::snapshot::Snapshots;
 use crate::tls::{CertificateError, Certificates};
 use crate::upstream::Upstream;
 use crate::{admin_server, feed, report};
@@ -64,6 +66,8 @@ pub struct EdgeDeps {
     pub domains: Arc<dyn DomainStore>,
     /// The host of the default domain.
     pub default_host: Host,
+    /// Where links in memory are kept through the end of the process, if anywhere.
+    pub snapshot: Option<PathBuf>,
     /// The time.
     pub clock: Clock,
 }
@@ -82,6 +86,7 @@ impl EdgeDeps {
             ledger: Arc::clone(&backends.ledger),
             domains: Arc::clone(&backends.domains),
             default_host,
+            snapshot: backends.snapshot_file.clone(),
             clock: Arc::new(vayro_backends::clock::now),
         }
     }
@@ -140,11 +145,12 @@ pub struct Edge {
     feed: Box<dyn InvalidationFeed>,
     boards: Boards,
     domains: Arc<dyn DomainStore>,
+    snapshots: Option<Snapshots>,
     runtime: Handle,
 }
 
 impl Edge {
-    /// Binds every socket and reads what routing needs. The domains and the names of other servers may be
+    /// Reads what routing needs and binds every socket. The domains and the names of other servers may be
     /// out of reach; then they are tried again while the edge runs, and it is not ready until it knows the
     /// domains.
     ///
@@ -165,8 +171,6 @@ impl Edge {
             Some(Arc::new(Acceptor::from_server_config(Arc::new(certificates.server_config()?))))
         };
         settings.connections_max = raise_descriptor_limit(settings.connections_max);
-        let (listeners, admin, addresses) = listen_all(&settings).await?;
-
         let upstreams: Vec<(Host, Arc<Upstream>)> = settings
             .upstreams
             .iter()
@@ -211,10 +215,23 @@ impl Edge {
             is_serving: AtomicBool::new(false),
             settings,
         });
-        shared.routes.read(&*deps.domains).await;
+        let is_wanted = !shared.settings.snapshot_every.is_zero();
+        let path = deps.snapshot.filter(|_| is_wanted);
+        let snapshots = path.map(|path| Snapshots { shared: Arc::clone(&shared), path });
+        // Links first: with the domains come their visitors.
+        let known = match &snapshots {
+            Some(snapshots) => snapshots.restore().await,
+            None => None,
+        };
+        if !shared.routes.read(&*deps.domains).await
+            && let Some(domains) = known
+        {
+            shared.routes.restore_domains(&domains);
+        }
         for upstream in &upstreams {
             upstream.resolve().await;
         }
+        let (listeners, admin, addresses) = listen_all(&shared.settings).await?;
         Ok(Self {
             shared,
             listeners,
@@ -225,6 +242,7 @@ impl Edge {
             feed: deps.feed,
             boards: Boards { reports: deps.reports, ledger: deps.ledger },
             domains: deps.domains,
+            snapshots,
             runtime,
         })
     }
@@ -270,7 +288,7 @@ impl Edge {
             self.spawn_helpers_on(&stop_helpers)
         };
         let Helpers { mut tasks, shipper, rest } = helpers;
-        let Rest { shared, listeners, tls, boards, runtime } = rest;
+        let Rest { shared, listeners, tls, boards, snapshots, runtime } = rest;
 
         let drain = Drain { shared: Arc::clone(&shared), shutdown };
         let serving = Arc::clone(&shared);
@@ -293,6 +311,9 @@ impl Edge {
             if tokio::time::timeout(HELPERS_TIMEOUT, all_ended).await.is_err() {
                 tracing::warn!("helpers of the edge did not end in time");
             }
+            if let Some(snapshots) = snapshots {
+                snapshots.save().await;
+            }
         });
         tracing::info!(
             clicks.accepted = shared.metrics.clicks_accepted.get(),
@@ -303,7 +324,9 @@ impl Edge {
     }
 
     fn spawn_helpers_on(self, stop: &watch::Sender<bool>) -> Helpers {
-        let Self { shared, listeners, admin, tls, upstreams, feed, boards, domains, runtime, .. } = self;
+        let Self {
+            shared, listeners, admin, tls, upstreams, feed, boards, domains, snapshots, runtime, ..
+        } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::follow(Arc::clone(&shared), feed, stop.subscribe()));
         tasks.spawn(report::keep_reporting(Arc::clone(&shared), boards.clone(), stop.subscribe()));
@@ -324,8 +347,11 @@ impl Edge {
             let observer = Observer { shared: Arc::clone(&shared) };
             tasks.spawn(admin_server::serve(listener, observer, stop.subscribe()));
         }
+        if let Some(snapshots) = snapshots.clone() {
+            tasks.spawn(snapshots.keep_current(stop.subscribe()));
+        }
         let shipper = ship(Arc::clone(&shared));
-        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, boards, runtime } }
+        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, boards, snapshots, runtime } }
     }
 }
 
@@ -341,6 +367,7 @@ struct Rest {
     listeners: Vec<Listener>,
     tls: Option<Arc<Acceptor>>,
     boards: Boards,
+    snapshots: Option<Snapshots>,
     runtime: Handle,
 }
 

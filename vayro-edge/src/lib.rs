@@ -26,6 +26,7 @@ mod server;
 mod settings;
 mod shared;
 mod shutdown;
+mod snapshot;
 mod tls;
 mod upstream;
 mod visitor;

@@ -69,6 +69,9 @@ counters! {
     cache_absent: "Visits of codes remembered as unknown.",
     cache_misses: "Visits that needed a look-up.",
     cache_stale_on_error: "Visits answered with an old state because nobody could be asked.",
+    links_restored: "Links of an earlier run taken from the disk.",
+    snapshots_saved: "Times that links in memory were saved.",
+    snapshots_failed: "Times that they could not be.",
     lookups_found: "Look-ups that found a link.",
     lookups_absent: "Look-ups that found none.",
     lookups_failed: "Look-ups that failed.",
@@ -175,6 +178,21 @@ impl Metrics {
             "counter",
             "Old states served because nobody could be asked.",
             &[("", self.cache_stale_on_error.get())],
+        );
+        out.family(
+            "vayro_edge_links_restored",
+            "gauge",
+            "Links taken from the disk at the start.",
+            &[("", self.links_restored.get())],
+        );
+        out.family(
+            "vayro_edge_snapshots_total",
+            "counter",
+            "Snapshots of the links in memory by result.",
+            &[
+                ("result=\"saved\"", self.snapshots_saved.get()),
+                ("result=\"failed\"", self.snapshots_failed.get()),
+            ],
         );
         out.family(
             "vayro_edge_lookups_total",

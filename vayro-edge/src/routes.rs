@@ -23,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A domain as cache keys name it; given out once per host and process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DomainIndex(pub(crate) u32);
 
 impl DomainIndex {
@@ -70,6 +70,7 @@ pub(crate) struct Routes {
     upstreams: Vec<(Host, Arc<Upstream>)>,
     unknown: UnknownHost,
     is_loaded: AtomicBool,
+    is_restored: AtomicBool,
     /// Wakes the refresher.
     pub(crate) changed: Notify,
 }
@@ -93,6 +94,7 @@ impl Routes {
             upstreams,
             unknown,
             is_loaded: AtomicBool::new(false),
+            is_restored: AtomicBool::new(false),
             changed: Notify::new(),
         };
         routes.publish(&[], Route::NotYet);
@@ -116,12 +118,19 @@ impl Routes {
 
     /// Takes over the domains as they are now.
     pub(crate) fn set_domains(&self, hosts: &[Host]) {
-        let fallback = match self.unknown {
-            UnknownHost::Default => Route::Short(Arc::clone(&self.default_domain)),
-            UnknownHost::Reject => Route::Unknown,
-        };
-        self.publish(hosts, fallback);
+        self.publish(hosts, self.fallback());
         self.is_loaded.store(true, Ordering::Release);
+    }
+
+    /// Takes over the domains that an edge before knew, until they can be read.
+    pub(crate) fn restore_domains(&self, hosts: &[Host]) {
+        self.publish(hosts, self.fallback());
+        self.is_restored.store(true, Ordering::Release);
+    }
+
+    /// Tells whether the domains are those that an edge before knew.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.is_restored.load(Ordering::Acquire) && !self.is_loaded()
     }
 
     /// Tells whether the domains were read since the start.
@@ -134,6 +143,29 @@ impl Routes {
         match host {
             None => Some(DomainIndex::DEFAULT),
             Some(host) => self.indexes.lock().get(host).copied(),
+        }
+    }
+
+    /// Returns the domains besides the default one.
+    pub(crate) fn domains(&self) -> Vec<Host> {
+        let table = self.table.load();
+        let hosts = table.hosts.values().filter_map(|route| match route {
+            Route::Short(domain) => domain.host.clone(),
+            _ => None,
+        });
+        hosts.collect()
+    }
+
+    /// Returns every domain but the default one that has or had an index.
+    pub(crate) fn indexes(&self) -> HashMap<DomainIndex, Host> {
+        self.indexes.lock().iter().map(|(host, index)| (*index, host.clone())).collect()
+    }
+
+    /// What answers a host that nobody registered, once it is known which ones are.
+    fn fallback(&self) -> Route {
+        match self.unknown {
+            UnknownHost::Default => Route::Short(Arc::clone(&self.default_domain)),
+            UnknownHost::Reject => Route::Unknown,
         }
     }
 
@@ -154,7 +186,8 @@ impl Routes {
         self.table.store(Arc::new(Table { hosts, fallback }));
     }
 
-    fn give_index(&self, host: &Host) -> DomainIndex {
+    /// Returns the index of a domain, a new one if it has none.
+    pub(crate) fn give_index(&self, host: &Host) -> DomainIndex {
         let mut indexes = self.indexes.lock();
         let next = u32::try_from(indexes.len() + 1).unwrap_or(u32::MAX);
         *indexes.entry(host.clone()).or_insert(DomainIndex(next))

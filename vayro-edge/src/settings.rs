@@ -64,6 +64,9 @@ pub struct EdgeSettings {
     /// How old a link may be that is served because nobody can be asked.
     #[serde(deserialize_with = "span")]
     pub cache_stale: Duration,
+    /// How often links in memory are saved to disk; never if zero.
+    #[serde(deserialize_with = "span")]
+    pub snapshot_every: Duration,
     /// Whether plain visits are answered before Pingora reads them.
     pub fast_lane: bool,
     /// Most unknown codes remembered.

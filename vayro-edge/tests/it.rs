@@ -22,6 +22,8 @@ mod proxying;
 mod redirects;
 #[path = "it/shutdown.rs"]
 mod shutdown;
+#[path = "it/snapshot.rs"]
+mod snapshot;
 #[path = "it/tls.rs"]
 mod tls;
 #[path = "it/world.rs"]

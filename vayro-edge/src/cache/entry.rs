@@ -11,6 +11,9 @@ const CLOCK_SKEW_MICROS: i64 = 1_000_000;
 /// How long a failed or running refresh keeps others from trying, in microseconds.
 const RETRY_MICROS: i64 = 1_000_000;
 
+/// An epoch that no cache is ever in.
+const NO_EPOCH: u64 = u64::MAX;
+
 /// How long entries are good for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
@@ -59,6 +62,16 @@ impl Entry {
             next_try_at: AtomicI64::new(i64::MIN),
             failed_until: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Remembers `link`, looked up at `fetched_at` by an edge that ran before. It is only of use while nobody can be asked.
+    pub(crate) const fn restored(link: CachedLink, fetched_at: Timestamp) -> Self {
+        Self::new(link, NO_EPOCH, fetched_at)
+    }
+
+    /// Returns when it was looked up.
+    pub(crate) fn fetched_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.fetched_at).unwrap_or(Timestamp::EPOCH)
     }
 
     /// Tells what the entry is good for at `now` in `epoch`.
@@ -161,6 +174,15 @@ mod tests {
         let entry = entry(1000);
         assert_eq!(entry.freshness(at(1000), 2, &LIFETIMES), Freshness::Stale);
         assert_eq!(entry.freshness(at(500), 1, &LIFETIMES), Freshness::Stale);
+    }
+
+    #[test]
+    fn an_entry_of_an_earlier_run_is_stale_from_the_start() {
+        let Entry { link, .. } = entry(0);
+        let entry = Entry::restored(link, at(1000));
+        assert_eq!(entry.fetched_at(), at(1000));
+        assert_eq!(entry.freshness(at(1000), 0, &LIFETIMES), Freshness::Stale);
+        assert_eq!(entry.freshness(at(4600), 0, &LIFETIMES), Freshness::Dead);
     }
 
     #[test]

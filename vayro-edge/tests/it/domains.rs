@@ -7,7 +7,7 @@ use vayro_edge::admin::readiness;
 use crate::client::{Answer, Client};
 use crate::world::{Mood, TestEdge, World, host, target, until};
 
-async fn ask(edge: &TestEdge, host: &str, path: &str) -> Answer {
+pub(crate) async fn ask(edge: &TestEdge, host: &str, path: &str) -> Answer {
     let mut client = Client::connect(edge.http()).await;
     client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     client.answer().await

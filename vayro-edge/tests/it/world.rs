@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -81,6 +82,8 @@ pub(crate) struct World {
     messages: Mutex<VecDeque<Invalidation>>,
     message_came: Notify,
     pub(crate) is_feed_connected: AtomicBool,
+    /// Where the edge keeps its links.
+    pub(crate) snapshot: Mutex<Option<PathBuf>>,
     /// Microseconds.
     now: AtomicI64,
     pub(crate) is_clock_broken: AtomicBool,
@@ -112,6 +115,7 @@ impl World {
             messages: Mutex::default(),
             message_came: Notify::new(),
             is_feed_connected: AtomicBool::new(true),
+            snapshot: Mutex::default(),
             now: AtomicI64::new(START_MICROS),
             is_clock_broken: AtomicBool::new(false),
         })
@@ -435,6 +439,7 @@ fn deps(world: &Arc<World>) -> EdgeDeps {
         ledger: Arc::new(Ledgers(Arc::clone(world))),
         domains: Arc::new(Domains(Arc::clone(world))),
         default_host: host("default.example"),
+        snapshot: world.snapshot.lock().clone(),
         clock: Arc::new(move || {
             assert!(!clock_world.is_clock_broken.load(Ordering::SeqCst), "told to break");
             clock_world.now()

@@ -119,6 +119,29 @@ async fn an_edge_starts_while_postgres_is_away() {
 }
 
 #[tokio::test]
+async fn an_edge_starts_while_redis_and_postgres_are_away() {
+    let (mut database, mut cache) = (postgres::server().await, redis::server().await);
+    let settings = [("VAYRO_BACKEND__CONNECT_TIMEOUT", "1s")];
+    let mut system = System::clustered_with(&database.url, &cache.url, &settings).await;
+    let link = system.create_link("known", "https://example.com/").await;
+    let late = system.create_link("late", "https://example.com/late").await;
+    warm(&system, "known").await;
+
+    system.stop(Role::Edge);
+    database.kill();
+    cache.kill();
+    system.start(Role::Edge).await;
+    assert_eq!(system.visit("known").await, (302, Some("https://example.com/".to_owned())));
+    assert_eq!(system.visit("late").await.0, 503, "no edge has seen that link");
+    cache.restart().await;
+    database.restart().await;
+    wait::until("the other link", CATCH_UP_LIMIT, async || (system.visit("late").await.0 == 302).then_some(()))
+        .await;
+    rows_match(&database.url, &link, LoadResult { redirected: 2, refused: 0, failed: 0 }).await;
+    rows_match(&database.url, &late, LoadResult { redirected: 1, refused: 0, failed: 0 }).await;
+}
+
+#[tokio::test]
 async fn worker_killed_again_and_again_mid_batch() {
     let (database, cache) = (postgres::database().await, redis::database().await);
     let settings = [("VAYRO_WORKER__RECLAIM_IDLE", "2s"), ("VAYRO_WORKER__RECLAIM_EVERY", "1s")];
