@@ -26,6 +26,7 @@ use crate::cache::{CacheOptions, Lifetimes, LinkCache};
 use crate::clicks::{Ledger, Rings, ship};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
+use crate::misses::MissBudgets;
 use crate::pages::Pages;
 use crate::redirect::RedirectForms;
 use crate::report::Boards;
@@ -208,6 +209,7 @@ impl Edge {
                 settings.connections_max,
                 settings.connections_per_address_max,
             ),
+            misses: MissBudgets::new(settings.misses_per_minute),
             metrics,
             draining: watch::Sender::new(false),
             is_feed_connected: AtomicBool::new(deps.feed.is_connected()),

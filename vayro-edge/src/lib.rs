@@ -17,6 +17,7 @@ mod feed;
 mod lane;
 mod log_limit;
 mod metrics;
+mod misses;
 mod pages;
 mod proxy;
 mod redirect;

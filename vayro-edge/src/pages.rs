@@ -30,6 +30,7 @@ pub(crate) struct Form {
 pub(crate) struct Pages {
     pub(crate) not_found: Page,
     pub(crate) gone: Page,
+    pub(crate) too_many_misses: Page,
     pub(crate) unavailable: Page,
     pub(crate) method_not_allowed: Page,
     pub(crate) unknown_host: Page,
@@ -60,6 +61,13 @@ impl Pages {
                 &[],
             ),
             gone: page(410, "gone", "Expired", "This link has expired.", &[]),
+            too_many_misses: page(
+                429,
+                "too_many_misses",
+                "Too many requests",
+                "Your network asked for many links that do not exist. Please try again in a minute.",
+                &[(RETRY_AFTER, HeaderValue::from_static("60"))],
+            ),
             unavailable: page(
                 503,
                 "unavailable",
@@ -223,7 +231,8 @@ mod tests {
     #[test]
     fn every_page_is_self_contained_and_has_its_length() {
         let pages = Pages::new();
-        for page in [&pages.not_found, &pages.gone, &pages.unavailable, &pages.method_not_allowed] {
+        let all = [&pages.not_found, &pages.gone, &pages.unavailable, &pages.method_not_allowed];
+        for page in all.into_iter().chain([&pages.too_many_misses]) {
             for form in [&page.html, &page.json] {
                 assert_eq!(form.header.headers[CONTENT_LENGTH], form.body.len().to_string());
             }

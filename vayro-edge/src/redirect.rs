@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
+use tokio::time::{Instant, sleep_until};
 use vayro_core::click::ClickMethod;
 use vayro_core::resolve::{Resolution, resolve};
 use vayro_core::short_code::ShortCode;
@@ -87,56 +88,99 @@ pub(crate) async fn answer(
             return answer::page(session, form).await;
         }
     };
-    let now = (shared.clock)();
-    let outcome = find(shared, KeyRef { domain: domain.index, code: code.as_bytes() }, domain, now).await;
+    let began = Instant::now();
+    let visitor = Visitor::new(shared, request, peer);
+    let key = KeyRef { domain: domain.index, code: code.as_bytes() };
+    let outcome = find(shared, key, domain, visitor).await;
     if shared.is_draining() {
         // The edge was told to stop while the look-up ran.
         session.set_keepalive(None);
     }
     let entry = match outcome {
-        Outcome::Found(entry) => Some(entry),
-        Outcome::Absent => None,
-        Outcome::Unavailable => {
+        Some(Outcome::Found(entry)) => Some(entry),
+        Some(Outcome::Absent) => None,
+        Some(Outcome::Unavailable) => {
             shared.metrics.unavailable.add_one();
             return page(session, &shared.pages.unavailable).await;
         }
+        None => return turn_away(shared, session).await,
     };
     // Decided after every read: what is kept may have expired since. A look-up took time, too.
     let now = (shared.clock)();
     match (resolve(entry.as_ref().map(|entry| &entry.link), now), &entry) {
         (Resolution::Redirect { .. }, Some(entry)) => {
-            send_on(shared, session, domain, entry, method, peer, now).await
+            send_on(shared, session, domain, entry, method, visitor, now).await
         }
         (Resolution::Gone, _) => {
             shared.metrics.gone.add_one();
             page(session, &shared.pages.gone).await
         }
         (Resolution::NotFound | Resolution::Redirect { .. }, _) => {
+            if visitor.is_guessing(shared, now) {
+                return turn_away(shared, session).await;
+            }
+            if let Some(address) = visitor.address {
+                shared.misses.charge(address, now);
+            }
+            // How long it took would tell a code that is switched off from one that never was.
+            sleep_until(began + shared.settings.not_found_after).await;
             shared.metrics.not_found.add_one();
             page(session, &shared.pages.not_found).await
         }
     }
 }
 
-/// Finds the link in memory or behind it.
-async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, now: Timestamp) -> Outcome {
+/// Tells a visitor whose network guesses codes nothing about this one.
+async fn turn_away(shared: &Shared, session: &mut ServerSession) -> pingora::Result<()> {
+    shared.metrics.too_many_misses.add_one();
+    page(session, &shared.pages.too_many_misses).await
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct Visitor {
+    /// Who is connected.
+    peer: Option<IpAddr>,
+    /// The visitor's own address, as far as known.
+    address: Option<IpAddr>,
+}
+
+impl Visitor {
+    fn new(shared: &Shared, request: &RequestHeader, peer: Option<IpAddr>) -> Self {
+        let trusted = &shared.settings.trusted_proxies;
+        Self { peer, address: peer.map(|peer| visitor_address(peer, &request.headers, trusted)) }
+    }
+
+    /// Tells whether the visitor's network asked for so many unknown codes that it is not told about others.
+    fn is_guessing(self, shared: &Shared, now: Timestamp) -> bool {
+        self.address.is_some_and(|address| shared.misses.is_spent(address, now))
+    }
+}
+
+/// Finds the link in memory or behind it; `None` if the visitor is not to know.
+async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, visitor: Visitor) -> Option<Outcome> {
+    let now = (shared.clock)();
     match shared.links.read(key, now) {
         Read::Hit(entry) => {
             shared.metrics.cache_hits.add_one();
-            Outcome::Found(entry)
+            Some(Outcome::Found(entry))
         }
         Read::Aging(entry) => {
             shared.metrics.cache_aging.add_one();
             shared.links.refresh(key, domain.host.as_ref());
-            Outcome::Found(entry)
+            Some(Outcome::Found(entry))
         }
         Read::Absent => {
             shared.metrics.cache_absent.add_one();
-            Outcome::Absent
+            Some(Outcome::Absent)
         }
         Read::Miss(stale) => {
             shared.metrics.cache_misses.add_one();
-            shared.links.load(key, domain.host.as_ref(), stale).await
+            // A link that was known before is no guess.
+            if stale.is_none() && visitor.is_guessing(shared, now) {
+                return None;
+            }
+            Some(shared.links.load(key, domain.host.as_ref(), stale).await)
         }
     }
 }
@@ -148,20 +192,21 @@ async fn send_on(
     domain: &Domain,
     entry: &Arc<Entry>,
     method: ClickMethod,
-    peer: Option<IpAddr>,
+    visitor: Visitor,
     now: Timestamp,
 ) -> pingora::Result<()> {
     answer::header(session, shared.redirects.header(&entry.link, now)).await?;
     shared.metrics.redirects.add_one();
     let request = session.req_header();
     let headers = &request.headers;
-    let at = peer
+    let at = visitor
+        .peer
         .filter(|peer| shared.settings.demo_import && peer.is_loopback() && shared.is_trusted(*peer))
         .and_then(|_| demo_instant(headers, now))
         .unwrap_or(now);
-    let visitor = peer.map(|peer| visitor_address(peer, headers, &shared.settings.trusted_proxies));
     let query = path_and_query(request).1;
-    let visit = Visit { at, domain: &domain.name, ip: visitor, method, query, headers: headers.into() };
+    let visit =
+        Visit { at, domain: &domain.name, ip: visitor.address, method, query, headers: headers.into() };
     shared.rings.push(mint_click(&entry.link, &visit, &shared.settings));
     Ok(())
 }

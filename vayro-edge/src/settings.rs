@@ -74,6 +74,11 @@ pub struct EdgeSettings {
     /// How long an unknown code is remembered.
     #[serde(deserialize_with = "span")]
     pub absent_for: Duration,
+    /// Unknown codes that a network (IPv4 /24, IPv6 /48) may ask for within a minute; zero sets no limit.
+    pub misses_per_minute: u32,
+    /// How long every answer about an unknown code takes at least.
+    #[serde(deserialize_with = "span")]
+    pub not_found_after: Duration,
     /// How long one look-up may take.
     #[serde(deserialize_with = "span")]
     pub lookup_timeout: Duration,

@@ -12,6 +12,7 @@ use vayro_core::timestamp::Timestamp;
 use crate::cache::LinkCache;
 use crate::clicks::{Ledger, Rings};
 use crate::metrics::Metrics;
+use crate::misses::MissBudgets;
 use crate::pages::Pages;
 use crate::redirect::RedirectForms;
 use crate::routes::Routes;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) root_redirect: Option<HeaderValue>,
     pub(crate) certificates: Certificates,
     pub(crate) connections: ConnectionLimits,
+    /// How many unknown codes networks may still ask for.
+    pub(crate) misses: MissBudgets,
     pub(crate) metrics: Arc<Metrics>,
     /// Turns true when the edge stops; connections close when their request is done.
     pub(crate) draining: watch::Sender<bool>,

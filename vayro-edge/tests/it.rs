@@ -12,6 +12,8 @@ mod client;
 mod connections;
 #[path = "it/domains.rs"]
 mod domains;
+#[path = "it/guessing.rs"]
+mod guessing;
 #[path = "it/h2.rs"]
 mod h2;
 #[path = "it/lane.rs"]

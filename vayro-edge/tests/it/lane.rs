@@ -17,9 +17,9 @@ use crate::world::{PATIENCE, START_MICROS, TestEdge, World, until};
 /// Requests of the generated corpus.
 const CASES: usize = 6_000;
 /// Connections at one time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// After a request that neither way should wait behind for longer.
-const HEAD_TIMEOUT: Duration = Duration::from_millis(400);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tells whether the connection can still be used, and ends it.
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: vay.ro\r\nConnection: close\r\n\r\n";
 

@@ -468,6 +468,8 @@ fn settings() -> EdgeSettings {
         threads: 2,
         certificate_reload: Duration::from_millis(20),
         cache_stale: Duration::from_secs(3600),
+        misses_per_minute: 0,
+        not_found_after: Duration::ZERO,
         lookup_timeout: PATIENCE,
         head_timeout: PATIENCE,
         handshake_timeout: PATIENCE,

@@ -135,8 +135,10 @@ async fn an_edge_starts_while_redis_and_postgres_are_away() {
     assert_eq!(system.visit("late").await.0, 503, "no edge has seen that link");
     cache.restart().await;
     database.restart().await;
-    wait::until("the other link", CATCH_UP_LIMIT, async || (system.visit("late").await.0 == 302).then_some(()))
-        .await;
+    wait::until("the other link", CATCH_UP_LIMIT, async || {
+        (system.visit("late").await.0 == 302).then_some(())
+    })
+    .await;
     rows_match(&database.url, &link, LoadResult { redirected: 2, refused: 0, failed: 0 }).await;
     rows_match(&database.url, &late, LoadResult { redirected: 1, refused: 0, failed: 0 }).await;
 }
