@@ -116,6 +116,11 @@ impl ShortCode {
         &self.0
     }
 
+    /// Returns how many codes of `len` characters could be generated. Chosen codes may have others, and are words.
+    pub fn possibilities(len: u16) -> u128 {
+        (ALPHABET.len() as u128).saturating_pow(u32::from(len))
+    }
+
     /// Tells whether `bytes` could be a code at all, without allocating; the edge asks this before any look-up.
     pub fn is_valid(bytes: &[u8]) -> bool {
         (1..=Self::LEN_MAX).contains(&bytes.len()) && bytes.iter().all(|b| is_code_byte(*b))

@@ -95,12 +95,12 @@ fn read(file: impl io::Read, mut take: impl FnMut(Line<'static>)) -> io::Result<
     }
 }
 
-/// Replaces the file by what `fill` writes.
-fn replace(path: &Path, fill: impl FnOnce(&mut Lines<BufWriter<&File>>) -> io::Result<()>) -> io::Result<()> {
+/// Replaces the file by what `put` writes.
+fn replace(path: &Path, put: impl FnOnce(&mut Lines<BufWriter<&File>>) -> io::Result<()>) -> io::Result<()> {
     let new = path.with_extension("new");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     let mut lines = Lines::new(BufWriter::new(&file));
-    fill(&mut lines)?;
+    put(&mut lines)?;
     lines.out.flush()?;
     drop(lines);
     file.sync_all()?;

@@ -314,6 +314,24 @@ impl LinkStore for PgStores {
         .await
     }
 
+    async fn count_by_code_length(&self) -> Result<Vec<(u16, u64)>, StoreError> {
+        self.within(async |connection| {
+            let rows: Vec<(i32, i64)> = sqlx::query_as(
+                "SELECT length(short_code), count(*) FROM links WHERE deleted_at IS NULL GROUP BY 1 ORDER BY 1",
+            )
+            .fetch_all(connection)
+            .await?;
+            Ok(rows)
+        })
+        .await?
+        .into_iter()
+        .map(|(len, count)| {
+            let len = u16::try_from(len).map_err(|_| bad("links.short_code"))?;
+            Ok((len, count.unsigned_abs()))
+        })
+        .collect()
+    }
+
     async fn update(
         &self,
         workspace: WorkspaceId,

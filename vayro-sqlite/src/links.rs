@@ -179,6 +179,16 @@ impl LinkStore for SqliteStores {
             .map_err(store_error)
     }
 
+    async fn count_by_code_length(&self) -> Result<Vec<(u16, u64)>, StoreError> {
+        let rows: Vec<(u16, i64)> = sqlx::query_as(
+            "SELECT length(short_code), count(*) FROM links WHERE deleted_at IS NULL GROUP BY 1 ORDER BY 1",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(store_error)?;
+        Ok(rows.into_iter().map(|(len, count)| (len, count.unsigned_abs())).collect())
+    }
+
     async fn update(
         &self,
         workspace: WorkspaceId,

@@ -96,6 +96,10 @@ impl LinkStore for GatedLinks {
         self.inner.is_code_taken(domain, short_code).await
     }
 
+    async fn count_by_code_length(&self) -> Result<Vec<(u16, u64)>, StoreError> {
+        self.inner.count_by_code_length().await
+    }
+
     async fn update(
         &self,
         workspace: WorkspaceId,

@@ -1,6 +1,7 @@
 //! `vayro doctor`.
 
 mod dependencies;
+mod guessing;
 mod machine;
 mod promise;
 
@@ -17,7 +18,8 @@ use crate::ui::table::{Column, Table, Tone, Value};
 /// Look for what is wrong, or will be
 ///
 /// Reaches every dependency, looks at the settings of Redis that clicks depend on, at the GeoIP file,
-/// the clock, the disk and the ports, and says what is promised about clicks with these settings.
+/// the clock, the disk and the ports, says how easily codes are guessed, and what is promised about
+/// clicks with these settings.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
@@ -79,7 +81,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DoctorArgs) -> Result<(),
     };
     let mut findings = vec![Finding::new("configuration", Verdict::Ok, sound)];
     findings.extend(machine::data(&settings));
-    findings.extend(dependencies::back_ends(&settings.common.backend).await);
+    findings.extend(dependencies::back_ends(&settings).await);
     findings.push(machine::geoip(&settings));
     findings.extend(dependencies::ports(&settings).await);
     findings.push(dependencies::clock(context).await);

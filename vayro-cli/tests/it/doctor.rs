@@ -40,6 +40,7 @@ fn a_running_server_is_healthy() {
     }
     assert!(findings.iter().any(|f| f.0 == "edge port" && f.2.contains("running Vayro")), "{run}");
     assert_eq!(verdict("GeoIP file"), ["warning"], "{run}");
+    assert!(findings.iter().any(|f| f.0 == "guessing" && f.2 == "there are no links yet"), "{run}");
     assert!(verdict("promise").len() >= 3, "{run}");
 }
 

@@ -25,6 +25,7 @@ macro_rules! link_store_contract {
                 code_of_a_deleted_link_is_taken,
                 whether_a_code_is_taken_is_known_beforehand,
                 codes_differ_by_case,
+                links_are_counted_by_the_length_of_their_codes,
                 a_code_is_free_on_another_domain,
                 a_refused_insert_leaves_nothing_behind,
                 update_changes_what_the_patch_names,
@@ -207,6 +208,22 @@ pub async fn codes_differ_by_case(stores: &Stores) {
     let upper = stores.link(&owner, "Launch").await;
     assert_ne!(lower.id, upper.id);
     assert_eq!(stores.reload(&upper).await.short_code, code("Launch"));
+}
+
+/// On all domains; deleted ones lead nowhere.
+pub async fn links_are_counted_by_the_length_of_their_codes(stores: &Stores) {
+    let owner = stores.owner("ada").await;
+    let counted = async || stores.links.count_by_code_length().await.expect("the database answers");
+    assert_eq!(counted().await, []);
+    let domain = stores.domain(&owner, "go.example.com").await;
+    stores.link_at(NewLink { domain_id: domain.id, ..owner.new_link("six666") }, &owner, at(0)).await;
+    for code in ["launch", "ab", "gone11"] {
+        stores.link(&owner, code).await;
+    }
+    assert_eq!(counted().await, [(2, 1), (6, 3)]);
+    let gone = stores.link(&owner, "gone22").await;
+    done(stores.links.delete(owner.workspace_id, gone.id, None, &owner.context(at(1))).await);
+    assert_eq!(counted().await, [(2, 1), (6, 3)]);
 }
 
 /// Domains have codes of their own.

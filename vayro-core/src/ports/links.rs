@@ -34,6 +34,9 @@ pub trait LinkStore: Send + Sync {
     /// deleted ones included. Says nothing else about that link.
     async fn is_code_taken(&self, domain: DomainId, short_code: &ShortCode) -> Result<bool, StoreError>;
 
+    /// Counts the links that are not deleted by the length of their code, the shortest first. Reads all of them.
+    async fn count_by_code_length(&self) -> Result<Vec<(u16, u64)>, StoreError>;
+
     /// Changes a link that is not deleted; `expected` is the version the caller saw, `None` for any.
     /// A patch that changes nothing leaves version and audit log as they are.
     async fn update(

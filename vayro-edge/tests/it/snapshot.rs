@@ -104,7 +104,8 @@ async fn an_edge_that_is_killed_has_saved_some_time_before() {
 async fn a_file_of_rubbish_and_a_folder_that_is_gone_keep_no_edge_from_its_work() {
     let (world, dir) = visited().await;
     let file = dir.path().join("links.jsonl");
-    std::fs::write(&file, [b"\xff\n00000000 {}\n".as_slice(), &[b'x'; 200_000]].concat()).expect("written");
+    let long = vec![b'x'; 200_000];
+    std::fs::write(&file, [b"\xff\n00000000 {}\n".as_slice(), &long].concat()).expect("written");
     let edge = start(world).await;
     assert_eq!(ask(&edge, "vay.ro", "/launch").await.status(), 302);
     let world = edge.stop().await;

@@ -648,6 +648,10 @@ impl LinkStore for FakeAccounts {
         unimplemented!("workers ask for no codes")
     }
 
+    async fn count_by_code_length(&self) -> Result<Vec<(u16, u64)>, StoreError> {
+        unimplemented!("workers ask for no codes")
+    }
+
     async fn update(
         &self,
         _workspace: WorkspaceId,

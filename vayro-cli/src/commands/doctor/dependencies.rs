@@ -10,7 +10,7 @@ use url::Url;
 use vayro_backends::config::BackendConfig;
 use vayro_backends::{Backends, Roles, SchemaState};
 
-use super::{Finding, Verdict};
+use super::{Finding, Verdict, guessing};
 use crate::context::Context;
 use crate::server::settings::ServerSettings;
 use crate::ui::text;
@@ -23,8 +23,9 @@ const SKEW_MAX: Duration = Duration::from_secs(2);
 /// Where sentinels listen unless the address says otherwise.
 const SENTINEL_PORT: u16 = 26379;
 
-/// Reaches the database and, in the clustered set, Redis.
-pub(super) async fn back_ends(backend: &BackendConfig) -> Vec<Finding> {
+/// Reaches the database and, in the clustered set, Redis, and looks at what is in them.
+pub(super) async fn back_ends(settings: &ServerSettings) -> Vec<Finding> {
+    let backend = &settings.common.backend;
     let mut findings = Vec::new();
     match backend {
         BackendConfig::Embedded(config) if !config.data_dir.exists() => {
@@ -70,6 +71,7 @@ pub(super) async fn back_ends(backend: &BackendConfig) -> Vec<Finding> {
         }
         Err(error) => findings.push(Finding::new("Redis", Verdict::Failed, error.to_string())),
     }
+    findings.push(guessing::chance(&*backends.links, settings.edge.misses_per_minute).await);
     backends.close().await;
     findings
 }
