@@ -31,8 +31,8 @@ fn of(counts: &[(u16, u64)], misses_per_minute: u32) -> Finding {
     let mut said = Vec::new();
     if let Some(easiest @ (len, links)) = easiest {
         let guesses = u64::try_from(guesses(easiest)).unwrap_or(u64::MAX);
-        let (links, one_in) = (text::count(*links), text::count(guesses));
-        said.push(format!("{links} links of {len} characters: one guess in {one_in} hits"));
+        let (links, one_in) = (links_of(*links), text::count(guesses));
+        said.push(format!("{links} of {len} characters: one guess in {one_in} hits"));
         if misses_per_minute == 0 {
             verdict = Verdict::Warning;
             said.push("nothing limits guesses; set `edge.misses_per_minute`".to_owned());
@@ -45,16 +45,17 @@ fn of(counts: &[(u16, u64)], misses_per_minute: u32) -> Finding {
         }
     }
     if short > 0 {
-        let links = text::count(short);
-        let len = ShortCode::GENERATED_LEN_MIN;
-        said.push(format!(
-            "{links} links have codes of fewer than {len} characters, which are easy to guess"
-        ));
+        let (links, len) = (links_of(short), ShortCode::GENERATED_LEN_MIN);
+        said.push(format!("{links} of fewer than {len} characters, easy to guess"));
     }
     if said.is_empty() {
         said.push("there are no links yet".to_owned());
     }
     Finding::new(CHECK, verdict, said.join("; "))
+}
+
+fn links_of(count: u64) -> String {
+    text::plural(usize::try_from(count).unwrap_or(usize::MAX), "link")
 }
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(
             finding.detail,
             "1,000,000 links of 6 characters: one guess in 27,680 hits; a network finds one every 1 h 32 min; 7 links \
-             have codes of fewer than 6 characters, which are easy to guess"
+             of fewer than 6 characters, easy to guess"
         );
     }
 
@@ -79,6 +80,14 @@ mod tests {
         let unlimited = of(&[(6, 100)], 0);
         assert_eq!(unlimited.verdict, Verdict::Warning);
         assert!(unlimited.detail.ends_with("set `edge.misses_per_minute`"), "{}", unlimited.detail);
+    }
+
+    #[test]
+    fn one_link_is_one_link() {
+        assert_eq!(of(&[(5, 1)], 300).detail, "1 link of fewer than 6 characters, easy to guess");
+        assert!(
+            of(&[(6, 1)], 300).detail.starts_with("1 link of 6 characters: one guess in 27,680,640,625 hits")
+        );
     }
 
     #[test]
