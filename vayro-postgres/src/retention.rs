@@ -15,6 +15,7 @@ use vayro_core::retention::{Cut, Detached, PlanReview, RemovedMonth, RetentionRe
 use crate::database::PgStores;
 use crate::error::{Failure, store_error};
 use crate::instant::Instant;
+use crate::rollups::spans_of_a_day;
 use crate::{detach, ledger, months};
 
 /// Clicks removed in one transaction.
@@ -71,13 +72,17 @@ const REMOVE_CLICKS: &str = "DELETE FROM click_events
      RETURNING timestamp";
 
 /// By workspace, since that is what the index begins with.
-const REMOVE_ROLLUPS: &str = "DELETE FROM click_rollups
+const REMOVE_ROLLUPS: &str = concat!(
+    "DELETE FROM click_rollups
      WHERE (subject_id, span, start, slot) IN (
          SELECT old.* FROM workspaces w,
              LATERAL (SELECT subject_id, span, start, slot FROM click_rollups
-                      WHERE workspace_id = w.id AND span IN ('hour', 'day', 'busyhour', 'quarter', 'week') AND start < $1
+                      WHERE workspace_id = w.id AND start < $1 AND span IN (",
+    spans_of_a_day!(),
+    ", 'week')
                       LIMIT $2) AS old
-         LIMIT $2)";
+         LIMIT $2)"
+);
 
 /// Returns the first day of which a workspace keeps clicks.
 pub(crate) async fn horizon(

@@ -34,6 +34,14 @@ macro_rules! byte_columns {
 }
 pub(crate) use byte_columns;
 
+/// The lengths of rollups that lie within a day; weeks do not. Whatever removes or reads a whole day goes by this list.
+macro_rules! spans_of_a_day {
+    () => {
+        "'hour', 'day', 'busyhour', 'quarter'"
+    };
+}
+pub(crate) use spans_of_a_day;
+
 /// How long counting a day again may take.
 const RECOUNT_TIMEOUT: Duration = Duration::from_mins(30);
 
@@ -54,8 +62,9 @@ const FIND: &str = concat!(
 pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
-    " FROM click_rollups
-      WHERE workspace_id = $1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= $2 AND start < $3"
+    " FROM click_rollups WHERE workspace_id = $1 AND start >= $2 AND start < $3 AND span IN (",
+    spans_of_a_day!(),
+    ")"
 );
 
 /// Rollups inserted by one statement when a day is counted again.

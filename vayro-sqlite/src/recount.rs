@@ -12,7 +12,7 @@ use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
 use crate::retention;
-use crate::rollups::{self, damaged};
+use crate::rollups::{self, damaged, spans_of_a_day};
 use crate::weeks;
 
 /// Clicks held in memory at once.
@@ -30,6 +30,13 @@ macro_rules! clicks {
 
 /// Those of one link.
 const OF_LINK: &str = concat!(clicks!(), " AND link_id = ?4");
+
+/// Removes every rollup of a workspace and its links that begins on a day.
+const REMOVE_DAY: &str = concat!(
+    "DELETE FROM click_rollups WHERE workspace_id = ?1 AND start >= ?2 AND start < ?3 AND span IN (",
+    spans_of_a_day!(),
+    ")"
+);
 
 pub(crate) fn instant(micros: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_micros(micros).ok_or_else(|| sqlx::Error::Decode("an instant outside all time".into()))
@@ -151,15 +158,12 @@ async fn replace(
     day: Day,
     counted: RollupSet,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM click_rollups
-         WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= ?2 AND start < ?3",
-    )
-    .bind(workspace_id.as_uuid())
-    .bind(day.start().as_micros())
-    .bind(day.end().as_micros())
-    .execute(&mut *connection)
-    .await?;
+    sqlx::query(REMOVE_DAY)
+        .bind(workspace_id.as_uuid())
+        .bind(day.start().as_micros())
+        .bind(day.end().as_micros())
+        .execute(&mut *connection)
+        .await?;
     weeks::remove(connection, workspace_id, day).await?;
     forget_due(connection, workspace_id, day).await?;
     rollups::replace(connection, &counted.into_rollups().into_iter().collect::<Vec<_>>()).await

@@ -15,6 +15,7 @@ use vayro_core::retention::{Cut, Detached, PlanReview, RemovedMonth, RetentionRe
 use crate::database::SqliteStores;
 use crate::error::store_error;
 use crate::ledger;
+use crate::rollups::spans_of_a_day;
 use crate::row::instant;
 use crate::salts::DAY_MICROS;
 
@@ -62,9 +63,13 @@ const REMOVE_CLICKS: &str = "DELETE FROM click_events
                      ORDER BY timestamp LIMIT ?3)
      RETURNING timestamp";
 
-const REMOVE_ROLLUPS: &str = "DELETE FROM click_rollups
+const REMOVE_ROLLUPS: &str = concat!(
+    "DELETE FROM click_rollups
      WHERE rowid IN (SELECT r.rowid FROM workspaces w CROSS JOIN click_rollups r
-                     ON r.workspace_id = w.id AND r.span IN ('hour', 'day', 'busyhour', 'quarter', 'week') AND r.start < ?1 LIMIT ?2)";
+                     ON r.workspace_id = w.id AND r.start < ?1 AND r.span IN (",
+    spans_of_a_day!(),
+    ", 'week') LIMIT ?2)"
+);
 
 /// The newest month that was removed by age, by its first day; null if none was.
 pub(crate) const NEWEST_REMOVED_MONTH: &str = "SELECT max(month) FROM removed_months";

@@ -28,6 +28,14 @@ macro_rules! byte_columns {
 }
 pub(crate) use byte_columns;
 
+/// The lengths of rollups that lie within a day; weeks do not. Whatever removes or reads a whole day goes by this list.
+macro_rules! spans_of_a_day {
+    () => {
+        "'hour', 'day', 'busyhour', 'quarter'"
+    };
+}
+pub(crate) use spans_of_a_day;
+
 /// What a rollup that is there becomes.
 const ON_CONFLICT: &str = concat!(
     " ON CONFLICT (subject_id, span, start, slot) DO UPDATE SET (",
@@ -42,8 +50,9 @@ const ON_CONFLICT: &str = concat!(
 pub(crate) const OF_DAY: &str = concat!(
     "SELECT subject_id, span, start, ",
     byte_columns!(),
-    " FROM click_rollups
-      WHERE workspace_id = ?1 AND span IN ('hour', 'day', 'busyhour', 'quarter') AND start >= ?2 AND start < ?3"
+    " FROM click_rollups WHERE workspace_id = ?1 AND start >= ?2 AND start < ?3 AND span IN (",
+    spans_of_a_day!(),
+    ")"
 );
 
 /// Rollups per statement, largest first. Few sizes, so that the statements stay prepared whatever the
