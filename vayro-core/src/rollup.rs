@@ -8,7 +8,8 @@
 //! Days of a week that is over are put together in one more rollup, see [`RollupSet::weeks`]: a year is some sixty of them
 //! then instead of 365, and its visitors are numbers and not sketches.
 //!
-//! A link that was busy on a day gets rollups of that day's hours once the day is over, see [`BUSY_CLICKS`].
+//! A link that was busy on a day gets rollups of that day's hours once the day is over, and a busy workspace of its
+//! quarters of hours, see [`BUSY_CLICKS`].
 //!
 //! Writers turn the rows they really stored into [`gains`], and add each to what is stored under its key
 //! with [`Rollup::add`], in the transaction that stores the rows. Readers are served by

@@ -42,7 +42,7 @@ impl<'a> FromIterator<&'a Derived> for Columns {
     }
 }
 
-/// Removes the weeks and hours of subjects that gain something on a day that was over, after their days are locked.
+/// Removes the weeks and parts of days of subjects that gain something on a day that was over, after their days are locked.
 /// Other days have none, which looks into an index tell.
 pub(crate) async fn remove(
     connection: &mut PgConnection,

@@ -37,11 +37,12 @@ pub(crate) async fn roll_up(
         .bind(workspace_id.map(|id| id.as_uuid()))
         .fetch_all(&mut *connection)
         .await?;
-    let days = days.into_iter().map(|(workspace, start, quarters)| ((workspace, Day::of(start.0)), quarters));
-    let days: Vec<_> = days.collect();
-    let by_hour = busy(RollupSpan::Hour, days.iter().cloned()).map_err(damaged)?;
+    let days = || {
+        days.iter().map(|(workspace, start, quarters)| ((*workspace, Day::of(start.0)), quarters.as_slice()))
+    };
+    let by_hour = busy(RollupSpan::Hour, days()).map_err(damaged)?;
     let mut made = 0;
-    for (workspace, day) in busy(RollupSpan::Day, days).map_err(damaged)? {
+    for (workspace, day) in busy(RollupSpan::Day, days()).map_err(damaged)? {
         let workspace_id = WorkspaceId::from_uuid(workspace);
         made += of_links(connection, workspace_id, day).await?;
         let subject = Subject::Workspace(workspace_id);
@@ -65,6 +66,7 @@ async fn of_links(
         .fetch_all(&mut *connection)
         .await?;
     let mut made = 0;
+    let links = links.iter().map(|(link, quarters)| (*link, quarters.as_slice()));
     for link in busy(RollupSpan::Day, links).map_err(damaged)? {
         made += make(connection, workspace_id, day, Subject::Link(LinkId::from_uuid(link))).await?;
     }

@@ -3,7 +3,7 @@
 use rusqlite::Transaction;
 use vayro_core::rollup::{Derived, Gain, RollupKey};
 
-/// Removes the weeks and hours of subjects that gain something on a day that was over. Other days have none, which
+/// Removes the weeks and parts of days of subjects that gain something on a day that was over. Other days have none, which
 /// looks into an index tell.
 pub(crate) fn remove(tx: &Transaction<'_>, gains: &[(RollupKey, Gain<'_>)]) -> Result<(), rusqlite::Error> {
     let derived = Derived::of(gains);

@@ -37,11 +37,10 @@ pub(crate) async fn roll_up(
         .bind(workspace_id.map(|id| id.as_uuid()))
         .fetch_all(&stores.readers)
         .await?;
-    let days = days.into_iter().map(|(workspace, start, quarters)| ((workspace, start), quarters));
-    let days: Vec<_> = days.collect();
-    let by_hour = busy(RollupSpan::Hour, days.iter().cloned()).map_err(damaged)?;
+    let days = || days.iter().map(|(workspace, start, quarters)| ((*workspace, *start), quarters.as_slice()));
+    let by_hour = busy(RollupSpan::Hour, days()).map_err(damaged)?;
     let mut made = 0;
-    for (workspace, start) in busy(RollupSpan::Day, days).map_err(damaged)? {
+    for (workspace, start) in busy(RollupSpan::Day, days()).map_err(damaged)? {
         let (workspace_id, day) = (WorkspaceId::from_uuid(workspace), Day::of(instant(start)?));
         made += of_links(stores, workspace_id, day).await?;
         let subject = Subject::Workspace(workspace_id);
@@ -63,6 +62,7 @@ async fn of_links(stores: &SqliteStores, workspace_id: WorkspaceId, day: Day) ->
         .fetch_all(&stores.readers)
         .await?;
     let mut made = 0;
+    let links = links.iter().map(|(link, quarters)| (*link, quarters.as_slice()));
     for link in busy(RollupSpan::Day, links).map_err(damaged)? {
         made += make(stores, workspace_id, day, Subject::Link(LinkId::from_uuid(link))).await?;
     }

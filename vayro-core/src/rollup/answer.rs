@@ -149,17 +149,17 @@ async fn read_days<T, F: Future<Output = Result<Vec<T>, StoreError>>>(
 
 /// Reads what there is of the whole `part`s in `pieces`, and returns what it leaves of the pieces. All parts of a day
 /// are there or none; where none is found, there may be clicks or not.
-async fn read_parts<T>(
+async fn read_parts<T, F: Future<Output = Result<Vec<T>, StoreError>>>(
     part: RollupSpan,
     pieces: Vec<Piece>,
     now: Timestamp,
     start: impl Fn(&T) -> Timestamp,
-    read: impl AsyncFnOnce(Vec<Piece>) -> Result<Vec<T>, StoreError>,
+    read: impl Fn(RollupSpan, Vec<Piece>) -> F,
 ) -> Result<(Vec<T>, Vec<Piece>), StoreError> {
     let pieces = pieces.into_iter().flat_map(by_day);
     let cuts: Vec<_> = pieces.map(|piece| (piece, cut(piece, part, now))).collect();
     let whole: Vec<Piece> = cuts.iter().filter_map(|(_, (whole, _))| *whole).collect();
-    let found = if whole.is_empty() { Vec::new() } else { read(whole).await? };
+    let found = if whole.is_empty() { Vec::new() } else { read(part, whole).await? };
     let is_found = |(from, to): Piece| found.iter().any(|part| (from..to).contains(&start(part)));
     let rest = |(piece, (whole, ends)): (Piece, (Option<Piece>, Vec<Piece>))| {
         if whole.is_some_and(is_found) { ends } else { vec![piece] }
@@ -223,11 +223,12 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
     ) -> Result<(Vec<RollupCounts>, Vec<(Timestamp, Visit)>), StoreError> {
         let (mut quarters, mut rest) = (Vec::new(), pieces);
         if scope.link_id.is_none() {
-            let read =
-                async |pieces| self.store.counts(&range(scope, RollupSpan::Quarter, pieces), &[]).await;
-            let part = RollupSpan::Quarter;
-            (quarters, rest) =
-                read_parts(part, rest, now, |counts: &RollupCounts| counts.start, read).await?;
+            let start = |counts: &RollupCounts| counts.start;
+            let read = |span, pieces| {
+                let range = range(scope, span, pieces);
+                async move { self.store.counts(&range, &[]).await }
+            };
+            (quarters, rest) = read_parts(RollupSpan::Quarter, rest, now, start, read).await?;
         }
         let visits = try_join_all(rest.into_iter().map(async |(start, end)| {
             let visits = self.store.visits(&ClickScope { start, end, ..scope.clone() }).await?;
@@ -239,6 +240,17 @@ impl<S: RollupStore> RolledUpAnalytics<S> {
 }
 
 impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
+    /// Reads the values of rollups of one length.
+    async fn values(
+        &self,
+        scope: &ClickScope,
+        dimension: Dimension,
+        span: RollupSpan,
+        pieces: Vec<Piece>,
+    ) -> Result<Vec<RollupValues>, StoreError> {
+        self.store.values(&range(scope, span, pieces), dimension).await
+    }
+
     /// Breaks parts of days down, by shorter rollups as far as there are any.
     async fn parts(
         &self,
@@ -247,11 +259,10 @@ impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
         pieces: Vec<Piece>,
         now: Timestamp,
     ) -> Result<(Vec<RollupValues>, Vec<Breakdown>), StoreError> {
-        let pieces = pieces.into_iter().flat_map(by_day);
-        let read = async |span, pieces| self.store.values(&range(scope, span, pieces), dimension).await;
+        let read = |span, pieces| self.values(scope, dimension, span, pieces);
         let (mut hours, mut rest) = (Vec::new(), Vec::new());
         if scope.link_id.is_some() {
-            rest.extend(pieces);
+            rest = pieces;
         } else {
             for piece in pieces {
                 let (whole, ends) = cut(piece, RollupSpan::Hour, now);
@@ -264,8 +275,7 @@ impl<S: RollupStore + AnalyticsStore> RolledUpAnalytics<S> {
         let rest = async {
             let part = subject(scope).part();
             let start = |values: &RollupValues| values.start;
-            let (parts, rest) =
-                read_parts(part, rest, now, start, async |pieces| read(part, pieces).await).await?;
+            let (parts, rest) = read_parts(part, rest, now, start, &read).await?;
             Ok((parts, self.count_values(scope, dimension, rest).await?))
         };
         let (mut found, (parts, counted)) = try_join(hours, rest).await?;
@@ -429,10 +439,7 @@ impl<S: RollupStore + AnalyticsStore> AnalyticsStore for RolledUpAnalytics<S> {
         let (days, rest) = cut((scope.start, scope.end), RollupSpan::Day, now);
         let days = async {
             let Some(days) = days else { return Ok((Vec::new(), Vec::new())) };
-            let read = |span, pieces| {
-                let range = range(scope, span, pieces);
-                async move { self.store.values(&range, dimension).await }
-            };
+            let read = |span, pieces| self.values(scope, dimension, span, pieces);
             read_days(whole_weeks(days), days, |values: &RollupValues| values.start, read).await
         };
         let ((weeks, days), (hours, raw)) = try_join(days, self.parts(scope, dimension, rest, now)).await?;

@@ -17,19 +17,22 @@ pub const BUSY_CLICKS: u64 = 2_000;
 /// # Errors
 ///
 /// [`ColumnError`] if one of them cannot be read.
-pub fn busy<K: Ord + Clone>(
+pub fn busy<'a, K: Ord>(
     span: RollupSpan,
-    days: impl IntoIterator<Item = (K, Vec<u8>)>,
+    days: impl IntoIterator<Item = (K, &'a [u8])>,
 ) -> Result<BTreeSet<K>, ColumnError> {
-    let mut clicks: BTreeMap<(K, i64), u64> = BTreeMap::new();
-    for (key, quarters) in days {
-        for (quarter, _, more) in Quarters::read(&quarters)?.iter() {
-            let number = i64::from(quarter) * QUARTER_MICROS / span.micros();
-            let sum = clicks.entry((key.clone(), number)).or_default();
-            *sum = sum.saturating_add(more);
+    let quarters_per_span = usize::try_from(span.micros() / QUARTER_MICROS).unwrap_or(1).max(1);
+    let mut clicks: BTreeMap<K, Vec<u64>> = BTreeMap::new();
+    for (key, column) in days {
+        let spans = clicks.entry(key).or_default();
+        for (quarter, _, more) in Quarters::read(column)?.iter() {
+            let number = usize::from(quarter) / quarters_per_span;
+            spans.resize(spans.len().max(number + 1), 0);
+            spans[number] = spans[number].saturating_add(more);
         }
     }
-    Ok(clicks.into_iter().filter(|(_, clicks)| *clicks >= BUSY_CLICKS).map(|((key, _), _)| key).collect())
+    let is_busy = |spans: &[u64]| spans.iter().any(|clicks| *clicks >= BUSY_CLICKS);
+    Ok(clicks.into_iter().filter(|(_, spans)| is_busy(spans)).map(|(key, _)| key).collect())
 }
 
 #[cfg(test)]
@@ -52,8 +55,9 @@ mod tests {
             (2, quarters(90, ClickClass::Bot, more)),
             (1, quarters(7, ClickClass::Counted, some)),
         ];
+        let days = days.iter().map(|(key, quarters)| (*key, quarters.as_slice()));
         assert_eq!(busy(RollupSpan::Day, days).expect("sound"), [2].into());
-        assert!(busy(RollupSpan::Day, [(1, vec![9, 9])]).is_err(), "of another layout");
+        assert!(busy(RollupSpan::Day, [(1, [9, 9].as_slice())]).is_err(), "of another layout");
     }
 
     #[test]
@@ -62,7 +66,8 @@ mod tests {
         let day = |first, second| {
             [first, second].map(|quarter| ((first, second), quarters(quarter, ClickClass::Counted, half)))
         };
-        let days = day(3, 4).into_iter().chain(day(4, 7));
+        let days: Vec<_> = day(3, 4).into_iter().chain(day(4, 7)).collect();
+        let days = days.iter().map(|(key, quarters)| (*key, quarters.as_slice()));
         assert_eq!(busy(RollupSpan::Hour, days).expect("sound"), [(4, 7)].into());
     }
 }
