@@ -62,18 +62,20 @@ impl MissBudgets {
             return false;
         }
         let network = network(visitor);
-        let now_micros = now.as_micros();
-        let latest = now_micros.saturating_add(MINUTE_MICROS - self.micros_per_miss);
-        let is_spent = self.tables.iter().all(|table| {
+        let latest = now.as_micros().saturating_add(MINUTE_MICROS - self.micros_per_miss);
+        self.tables.iter().all(|table| {
             let whole_at = table.place(network).load(Ordering::Relaxed);
             // A clock that was set back must not shut anybody out for longer.
-            whole_at > latest && whole_at <= now_micros.saturating_add(2 * MINUTE_MICROS)
-        });
-        if is_spent && let Some(held_back) = self.alerts.turn(now) {
+            whole_at > latest && whole_at <= now.as_micros().saturating_add(2 * MINUTE_MICROS)
+        })
+    }
+
+    /// Says in the log that a visitor was turned away.
+    pub(crate) fn alert(&self, now: Timestamp) {
+        if let Some(held_back) = self.alerts.turn(now) {
             // Without the network: logs say nothing about visitors.
             tracing::warn!(held_back, "a network asks for many unknown codes, somebody may be guessing");
         }
-        is_spent
     }
 
     /// Takes a miss from the budget of the network of `visitor`.

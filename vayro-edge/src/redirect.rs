@@ -133,6 +133,7 @@ pub(crate) async fn answer(
 /// Tells a visitor whose network guesses codes nothing about this one.
 async fn turn_away(shared: &Shared, session: &mut ServerSession) -> pingora::Result<()> {
     shared.metrics.too_many_misses.add_one();
+    shared.misses.alert((shared.clock)());
     page(session, &shared.pages.too_many_misses).await
 }
 

@@ -136,8 +136,8 @@ fn save(shared: &Shared, path: &Path) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Puts the links of the file into memory, as old as they are, and returns the domains they are on; `None` if there is no
-/// file. Blocks.
+/// Puts the links of the file into memory, as old as they are, and returns the domains they are on; `None` if there is
+/// no file. Blocks.
 fn load(shared: &Shared, path: &Path) -> io::Result<Option<Vec<Host>>> {
     let file = match File::open(path) {
         Ok(file) => file,
