@@ -171,10 +171,9 @@ async fn fill(side: &Side, links: &[LinkId], rows: u32) {
     let now = now();
     let start = now.minus(Duration::from_secs(DAYS * 86_400));
     side.clicks.ensure_partitions(start, now).await.expect("partitions can be made");
+    let step = (now.as_micros() - start.as_micros()) / i64::from(rows);
     let at = |number: u32| {
-        let micros = i128::from(now.as_micros() - start.as_micros()) * i128::from(number) / i128::from(rows);
-        let micros = i64::try_from(micros).expect("a year is short");
-        Timestamp::from_micros(start.as_micros() + micros).expect("before now")
+        Timestamp::from_micros(start.as_micros() + step * i64::from(number)).expect("before now")
     };
     let each = rows.div_ceil(side.writers);
     join_all((0..side.writers).map(async |writer| {
