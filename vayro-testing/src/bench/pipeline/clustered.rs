@@ -1,15 +1,13 @@
 //! A worker on Redis and PostgreSQL against COPY.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use vayro_core::click::Click;
 
-use super::{
-    BACK, BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, assert_flat, clicks_from, first_rows, rounds,
-};
+use super::{BACK, BATCH, LINKS, WORKER_CORE, all_rows, assert_flat, clicks_from, first_rows, rounds};
 use crate::bench::clicks::Clicks;
 use crate::bench::report::{Bound, Report};
 use crate::bench::{bin_dir, cpu, median, metrics, now};
@@ -46,21 +44,23 @@ pub(super) async fn run(report: &mut Report, clicks: u32) {
         report.row(format!("vayro-worker on PostgreSQL, round {round}"), &result.figures);
         ours.push(result.rate);
 
-        let batches = read_batches(&mut connection, clicks.min(ROUND_MAX)).await;
+        let batches = read_batches(&mut connection, &folder, clicks).await;
         truncate(&mut connection).await;
-        let before = cpu::used_by_tree(database.id());
-        let started = Instant::now();
+        let (mut elapsed, before) = (Duration::ZERO, cpu::used_by_tree(database.id()));
         for batch in &batches {
+            let batch = std::fs::read(batch).expect("a batch can be read");
+            let started = Instant::now();
             let mut copy = connection
                 .copy_in_raw("COPY click_events FROM STDIN (FORMAT binary)")
                 .await
                 .expect("COPY begins");
             copy.send(batch.as_slice()).await.expect("COPY takes rows");
             copy.finish().await.expect("COPY ends");
+            elapsed += started.elapsed();
         }
-        let rows = f64::from(clicks.min(ROUND_MAX));
-        let rate = rows / started.elapsed().as_secs_f64();
-        let spent = (cpu::used_by_tree(database.id()) - before) * 1e6 / rows;
+        let rate = f64::from(clicks) / elapsed.as_secs_f64();
+        let spent = (cpu::used_by_tree(database.id()) - before) * 1e6 / f64::from(clicks);
+        std::fs::remove_dir_all(&folder).expect("the round's files can be removed");
         report.row(format!("raw binary COPY, round {round}"), &[rate, f64::NAN, spent]);
         theirs.push(rate);
     }
@@ -190,12 +190,13 @@ async fn truncate(connection: &mut PgConnection) {
     connection.execute("CHECKPOINT").await.expect("a checkpoint can be made");
 }
 
-/// Reads the rows back as finished COPY streams of one batch each.
-async fn read_batches(connection: &mut PgConnection, rows: u32) -> Vec<Vec<u8>> {
+/// Writes the rows to files in `folder`, each the finished COPY stream of one batch.
+async fn read_batches(connection: &mut PgConnection, folder: &Path, rows: u32) -> Vec<PathBuf> {
     use futures::TryStreamExt as _;
+    std::fs::create_dir_all(folder).expect("a folder can be made");
     let mut batches = Vec::new();
     let mut after = "00000000-0000-0000-0000-000000000000".to_owned();
-    for _ in 0..rows.div_ceil(BATCH) {
+    for number in 0..rows.div_ceil(BATCH) {
         let statement = format!(
             "COPY (SELECT * FROM click_events WHERE id > '{after}' ORDER BY id LIMIT {BATCH}) TO STDOUT (FORMAT binary)"
         );
@@ -207,7 +208,9 @@ async fn read_batches(connection: &mut PgConnection, rows: u32) -> Vec<Vec<u8>> 
             })
             .await
             .expect("COPY hands out rows");
-        batches.push(batch);
+        let file = folder.join(format!("batch-{number}"));
+        std::fs::write(&file, batch).expect("a batch can be written");
+        batches.push(file);
         let statement = format!(
             "SELECT max(id::text) FROM (SELECT id FROM click_events WHERE id > '{after}' ORDER BY id LIMIT {BATCH}) batch"
         );

@@ -153,8 +153,7 @@ async fn raw(how: Raw, from: &Path, to: &Path, clicks: u32) -> f64 {
     stores.close().await;
     insert_links(to).await;
     let (from, to) = (from.to_owned(), to.to_owned());
-    let rows = clicks.min(ROUND_MAX);
-    tokio::task::spawn_blocking(move || fill(how, &from, &to, rows).expect("rows can be stored"))
+    tokio::task::spawn_blocking(move || fill(how, &from, &to, clicks).expect("rows can be stored"))
         .await
         .expect("the raw side ends")
 }
