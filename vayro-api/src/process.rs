@@ -58,7 +58,7 @@ impl Role for ApiRole {
         let admin = admin.map(|(listener, _)| {
             tokio::spawn(serve_admin(Arc::clone(&state), listener, stop_rest.subscribe()))
         });
-        started.ready(&ready);
+        started.ready(&ready).await;
         serve_state(state, listener, started.shutdown.clone()).await;
         // Changes of the last requests are published before the connections close.
         stop_rest.send_replace(true);

@@ -1,5 +1,6 @@
 //! From a configuration to connected back ends.
 
+use std::io;
 use std::ops::BitOr;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use vayro_redis::{
     RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
     RedisPublisher, RedisRateLimiter, RedisRecentVisits,
 };
-use vayro_spool::{DiskLedger, EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolOptions};
+use vayro_spool::{
+    DiskLedger, EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolError, SpoolOptions,
+};
 use vayro_sqlite::{SqliteOptions, SqliteStores};
 
 use crate::backends::Backends;
@@ -38,6 +41,8 @@ const SPOOL_FOLDER: &str = "spool";
 const LEDGER_FOLDER: &str = "ledger";
 /// The edge's links in the data directory.
 const SNAPSHOT_FILE: &str = "links.jsonl";
+/// Pause between two tries to open the spool of a process that is ending, and after one that failed.
+const TAKE_OVER_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Pause between two tries to reach a Redis that is starting.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -93,6 +98,11 @@ pub enum ConnectError {
     },
 }
 
+/// A successor cannot share the embedded set with the process that it is to follow.
+#[derive(Debug, thiserror::Error)]
+#[error("the embedded set belongs to one process, which cannot hand over; restart it")]
+struct OneProcess;
+
 impl ConnectError {
     fn refused(part: &'static str, error: impl Into<BoxError>) -> Self {
         Self::Refused { part, source: error.into() }
@@ -111,35 +121,69 @@ impl Backends {
     /// [`ConnectError`] names the part that is away; nothing stays open then.
     pub async fn connect(config: &BackendConfig, roles: Roles) -> Result<Self, ConnectError> {
         match config {
-            BackendConfig::Clustered(config) => clustered(config, roles).await,
+            BackendConfig::Clustered(config) => clustered(config, roles, DataDir::Free).await,
             BackendConfig::Embedded(config) => embedded(config, roles).await,
+        }
+    }
+
+    /// Connects an edge that takes over from one that still runs on the same data directory. The spool and the count
+    /// of clicks that lie there become its own when the other one ends; until then clicks that the stream does not
+    /// take stay in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backends::connect`]; the embedded set is refused, since only one process can have it.
+    pub async fn succeed(config: &BackendConfig) -> Result<Self, ConnectError> {
+        match config {
+            BackendConfig::Clustered(config) => clustered(config, Roles::EDGE, DataDir::StillInUse).await,
+            BackendConfig::Embedded(_) => Err(ConnectError::refused("the click stream", OneProcess)),
         }
     }
 }
 
-async fn clustered(config: &ClusteredConfig, roles: Roles) -> Result<Backends, ConnectError> {
+/// Who has the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DataDir {
+    Free,
+    StillInUse,
+}
+
+async fn clustered(
+    config: &ClusteredConfig,
+    roles: Roles,
+    data_dir: DataDir,
+) -> Result<Backends, ConnectError> {
     let postgres = connect_postgres(&config.postgres, roles).await?;
     let replica = replica(config, &postgres)?;
     let redis = connect_redis(config, roles).await?;
     let name: Arc<str> = process_name().into();
 
     let stream_end: Arc<dyn ClickSink> = Arc::new(RedisClickSink::new(&redis));
-    let spill = if roles.contains(Roles::EDGE) {
-        let spool = Spool::open(spool_options(&config.data_dir, SPOOL_FOLDER, config.spool))
-            .await
-            .map_err(|error| ConnectError::refused("the spool", error))?;
+    let spill = roles.contains(Roles::EDGE).then(|| {
         let options = SpillingOptions {
             append_timeout: config.spool.append_timeout,
             drain_rate: config.spool.drain_rate,
         };
-        Some(Arc::new(SpillingSink::start(Arc::clone(&stream_end), spool, options)))
-    } else {
-        None
+        Arc::new(SpillingSink::without_spool(Arc::clone(&stream_end), options))
+    });
+    let spool = spool_options(&config.data_dir, SPOOL_FOLDER, config.spool);
+    let ledger_file = match (&spill, data_dir) {
+        (None, _) => no_ledger_file(),
+        (Some(spill), DataDir::Free) => {
+            let spool =
+                Spool::open(spool).await.map_err(|error| ConnectError::refused("the spool", error))?;
+            spill.attach(spool);
+            // After the spool, whose lock keeps other processes out of the directory.
+            kept_or_not(DiskLedger::open(config.data_dir.join(LEDGER_FOLDER), &name).map(Arc::new))
+        }
+        (Some(spill), DataDir::StillInUse) => {
+            let ledger = DiskLedger::beside_another(config.data_dir.join(LEDGER_FOLDER), &name).map(Arc::new);
+            tokio::spawn(take_over(Arc::clone(spill), spool, ledger.as_ref().ok().cloned()));
+            kept_or_not(ledger)
+        }
     };
     let sink = spill.clone().map_or(stream_end, |spill| spill);
 
-    // After the spool, whose lock keeps other processes out of the directory.
-    let ledger_file = ledger_file(&config.data_dir, roles, &name);
     let stores = Arc::new(postgres.clone());
     let guarded = guarded(stores.clone(), config.lookup);
     Ok(Backends {
@@ -276,7 +320,11 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         }
     };
 
-    let ledger_file = ledger_file(&config.data_dir, roles, &name);
+    let ledger_file = if roles.contains(Roles::EDGE) {
+        kept_or_not(DiskLedger::open(config.data_dir.join(LEDGER_FOLDER), &name).map(Arc::new))
+    } else {
+        no_ledger_file()
+    };
     let stores = Arc::new(sqlite.clone());
     let broadcast = Arc::new(LocalBroadcast::default());
     let backends = Backends {
@@ -328,19 +376,41 @@ fn guarded(database: Arc<dyn LinkLookup>, limits: LookupConfig) -> Arc<dyn LinkL
     Arc::new(GuardedLookup::new(database, limits))
 }
 
-/// Opens the ledger of a process that accepts clicks. A disk that refuses must not keep the edge from
-/// serving; what it counts is then lost with it.
-fn ledger_file(data_dir: &Path, roles: Roles, name: &str) -> Arc<dyn LedgerFile> {
-    if !roles.contains(Roles::EDGE) {
-        return Arc::new(NoLedgerFile);
-    }
-    match DiskLedger::open(data_dir.join(LEDGER_FOLDER), name) {
-        Ok(ledger) => Arc::new(ledger),
+fn no_ledger_file() -> Arc<dyn LedgerFile> {
+    Arc::new(NoLedgerFile)
+}
+
+/// Goes on without the ledger of a process that accepts clicks if there is none. A disk that refuses must not keep
+/// the edge from serving; what it counts is then lost with it.
+fn kept_or_not(ledger: io::Result<Arc<DiskLedger>>) -> Arc<dyn LedgerFile> {
+    match ledger {
+        Ok(ledger) => ledger,
         Err(error) => {
             tracing::error!(error = %error, "the count of accepted clicks is kept in memory only: {error}");
-            Arc::new(NoLedgerFile)
+            no_ledger_file()
         }
     }
+}
+
+/// Waits until the process before lets go of its data directory, and takes over what lies there.
+async fn take_over(spill: Arc<SpillingSink>, options: SpoolOptions, ledger: Option<Arc<DiskLedger>>) {
+    let spool = loop {
+        match Spool::open(options.clone()).await {
+            Ok(spool) => break spool,
+            Err(SpoolError::Locked(_)) => sleep(TAKE_OVER_PAUSE.0).await,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the spool cannot be opened");
+                sleep(TAKE_OVER_PAUSE.1).await;
+            }
+        }
+    };
+    spill.attach(spool);
+    if let Some(ledger) = ledger
+        && let Err(error) = ledger.take_over()
+    {
+        tracing::error!(error = %error, "counts of clicks of earlier starts cannot be read: {error}");
+    }
+    tracing::info!("the data directory of the edge before is ours");
 }
 
 fn spool_options(data_dir: &Path, folder: &str, config: SpoolConfig) -> SpoolOptions {

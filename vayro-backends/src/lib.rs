@@ -4,7 +4,7 @@
 //! [`config::BackendConfig`] into one value that holds every port of `vayro-core`, on PostgreSQL and
 //! Redis or on one SQLite file and the segment log; nobody else can tell which. The rest is what every
 //! process needs around that: the frame of a [`process`] with its [`logging`], [`signals`] and [`service`]
-//! manager, and the outbox drainer.
+//! manager, the [`handover`] to a successor, and the outbox drainer.
 
 mod backends;
 mod causes;
@@ -14,6 +14,7 @@ mod connect;
 mod drainer;
 mod facts;
 pub mod guard;
+pub mod handover;
 mod identity;
 pub mod local;
 pub mod logging;

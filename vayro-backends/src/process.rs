@@ -3,14 +3,17 @@
 
 use std::fmt::{self, Display};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use vayro_core::ports::StoreError;
 
 use crate::causes::causes;
 use crate::config::{BackendConfig, ConfigErrors, EXIT_BAD_CONFIG, InstanceSettings, Layers, LogSettings};
+use crate::handover::{Inherited, Predecessor};
 use crate::service::ServiceManager;
 use crate::{Backends, ConnectError, Roles, SchemaState, logging, signals};
 
@@ -20,6 +23,8 @@ pub trait Role: Sized {
     const NAME: &'static str;
     /// What it needs of the back ends.
     const ROLES: Roles;
+    /// Whether one process may take over from another that still runs; only edges can.
+    const TAKES_OVER: bool = false;
     /// Why it can fail.
     type Error: std::error::Error + 'static;
 
@@ -40,20 +45,41 @@ pub trait Role: Sized {
 pub struct Started {
     /// Section `[instance]`.
     pub instance: InstanceSettings,
+    /// The process's own directory.
+    pub data_dir: PathBuf,
     /// The connected back ends.
     pub backends: Backends,
     /// Turns true when the process is asked to end.
     pub shutdown: watch::Receiver<bool>,
     manager: ServiceManager,
+    predecessor: Option<Predecessor>,
+    inherited: Mutex<Inherited>,
+    has_handed_over: AtomicBool,
 }
 
 impl Started {
-    /// Says on stdout, in the log and to the service manager that everything listens.
-    pub fn ready(&self, line: &ReadyLine) {
+    /// Says on stdout, in the log, to the service manager and to the process before this one that everything listens.
+    pub async fn ready(&self, line: &ReadyLine) {
         tracing::info!("{line}");
         // Whoever closed our stdout does not want to know.
         drop(writeln!(std::io::stdout(), "{line}"));
         self.manager.ready(&line.to_string());
+        if let Some(predecessor) = &self.predecessor
+            && let Err(error) = predecessor.ready().await
+        {
+            tracing::warn!(error = %error, "the process that handed over has ended already: {error}");
+        }
+    }
+
+    /// Returns the sockets of the process before this one, if there is one; only the first time.
+    pub fn inherited(&self) -> Inherited {
+        std::mem::take(&mut self.inherited.lock())
+    }
+
+    /// Says that the process with this id does the work from now on, and that this one's end is not the service's.
+    pub fn hand_over(&self, successor: u32) {
+        self.has_handed_over.store(true, Ordering::Relaxed);
+        self.manager.main_process(successor);
     }
 }
 
@@ -102,22 +128,34 @@ enum ProcessError<E: std::error::Error + 'static> {
 /// Runs a role until SIGTERM or SIGINT and returns the exit status: 64 for a configuration with mistakes,
 /// 1 for any other failure.
 pub fn run<R: Role>(config: Option<&Path>) -> ExitCode {
+    let (predecessor, inherited) = match R::TAKES_OVER.then(Predecessor::from_env).transpose() {
+        Ok(taken_over) => taken_over.flatten().unzip(),
+        Err(error) => {
+            complain(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    // The process before goes on, and tells whoever asked for this one.
+    let failed = |why: &str| drop(predecessor.as_ref().map(|predecessor| predecessor.failed(why)));
     let config = match Config::<R>::read(config) {
         Ok(config) => config,
         Err(errors) => {
             complain(&errors);
+            failed(&errors.to_string());
             return ExitCode::from(EXIT_BAD_CONFIG);
         }
     };
     if let Err(error) = logging::init(&config.log) {
         complain(&error);
+        failed(&error.to_string());
         return ExitCode::FAILURE;
     }
-    match serve(config) {
+    match serve(config, predecessor.clone(), inherited.unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = causes(&error);
             tracing::error!(error = cause, "the {} ends: {cause}", R::NAME);
+            failed(&cause);
             ExitCode::FAILURE
         }
     }
@@ -147,19 +185,36 @@ impl<R: Role> Config<R> {
     }
 }
 
-fn serve<R: Role>(config: Config<R>) -> Result<(), ProcessError<R::Error>> {
+fn serve<R: Role>(
+    config: Config<R>,
+    predecessor: Option<Predecessor>,
+    inherited: Inherited,
+) -> Result<(), ProcessError<R::Error>> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ProcessError::Runtime)?;
     runtime.block_on(async {
         let shutdown = signals::shutdown().map_err(ProcessError::Signals)?;
-        let backends = Backends::connect(&config.backend, R::ROLES).await?;
-        let manager = ServiceManager::from_env();
-        let started = Started { instance: config.instance, backends, shutdown, manager };
+        let backends = match predecessor {
+            None => Backends::connect(&config.backend, R::ROLES).await?,
+            Some(_) => Backends::succeed(&config.backend).await?,
+        };
+        let started = Started {
+            instance: config.instance,
+            data_dir: config.backend.data_dir().to_owned(),
+            backends,
+            shutdown,
+            manager: ServiceManager::from_env(),
+            predecessor,
+            inherited: Mutex::new(inherited),
+            has_handed_over: AtomicBool::new(false),
+        };
         let ended = match check_schema(&started.backends, R::ROLES).await {
             Ok(()) => config.role.serve(&started).await.map_err(ProcessError::Role),
             Err(error) => Err(error),
         };
-        started.manager.stopping();
+        if !started.has_handed_over.load(Ordering::Relaxed) {
+            started.manager.stopping();
+        }
         started.backends.close().await;
         ended
     })

@@ -29,6 +29,11 @@ impl ServiceManager {
         self.say(&format!("READY=1\nSTATUS={}", status.replace('\n', " ")));
     }
 
+    /// Says that another process is the service from now on.
+    pub fn main_process(&self, id: u32) {
+        self.say(&format!("MAINPID={id}\nREADY=1"));
+    }
+
     /// Says that the process is ending.
     pub fn stopping(&self) {
         self.say("STOPPING=1");
@@ -72,6 +77,8 @@ mod tests {
         let manager = ServiceManager::at(Some(path.into_os_string()));
         manager.ready("on 127.0.0.1:8080\nand more");
         assert_eq!(hear(&socket), "READY=1\nSTATUS=on 127.0.0.1:8080 and more");
+        manager.main_process(4711);
+        assert_eq!(hear(&socket), "MAINPID=4711\nREADY=1");
 
         let name = format!("vayro-test-{}", crate::identity::process_name());
         let address = SocketAddr::from_abstract_name(&name).expect("a name");

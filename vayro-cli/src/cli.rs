@@ -70,6 +70,9 @@ pub enum Command {
     Migrate(commands::migrate::MigrateArgs),
     #[cfg(feature = "server")]
     #[command(subcommand)]
+    Edge(commands::edge::EdgeCommand),
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
     Rollup(commands::rollup::RollupCommand),
     #[cfg(feature = "server")]
     #[command(subcommand)]
@@ -128,6 +131,8 @@ impl Command {
             Self::Audit(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Migrate(args) => commands::migrate::run(ui, context, args).await,
+            #[cfg(feature = "server")]
+            Self::Edge(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]
             Self::Rollup(command) => command.run(ui, context).await,
             #[cfg(feature = "server")]

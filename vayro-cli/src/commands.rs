@@ -11,6 +11,8 @@ pub mod dlq;
 #[cfg(feature = "server")]
 pub mod doctor;
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod edge;
 pub mod events;
 pub mod export;
 #[cfg(feature = "server")]

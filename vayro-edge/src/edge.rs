@@ -1,8 +1,9 @@
 //! One edge from start to stop.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use vayro_backends::Backends;
+use vayro_backends::handover::Inherited;
 use vayro_core::host::Host;
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
@@ -31,12 +33,13 @@ use crate::pages::Pages;
 use crate::redirect::RedirectForms;
 use crate::report::Boards;
 use crate::routes::Routes;
-use crate::server::{ConnectionLimits, EdgeService, Listener, listen};
+use crate::server::{ConnectionLimits, EdgeService, Listener};
 use crate::settings::EdgeSettings;
 use crate::shared::{Clock, Shared};
-use crate::shutdown::Drain;
+use crate::shutdown::{Drain, until_told};
 use crate::snapshot::Snapshots;
 use crate::tls::{CertificateError, Certificates};
+use crate::upgrade::{SocketName, Upgrades, inherit_or_listen};
 use crate::upstream::Upstream;
 use crate::{admin_server, feed, report};
 
@@ -162,7 +165,24 @@ impl Edge {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub async fn bind(mut settings: EdgeSettings, deps: EdgeDeps) -> Result<Self, BindError> {
+    pub async fn bind(settings: EdgeSettings, deps: EdgeDeps) -> Result<Self, BindError> {
+        Self::bind_or_inherit(settings, deps, Inherited::default()).await
+    }
+
+    /// The same, but takes sockets of the edge before this one where it has those of the settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Edge::bind`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Edge::bind`].
+    pub async fn bind_or_inherit(
+        mut settings: EdgeSettings,
+        deps: EdgeDeps,
+        inherited: Inherited,
+    ) -> Result<Self, BindError> {
         let certificates = Certificates::load(settings.certificates.clone())?;
         let tls = if settings.tls_listen.is_empty() {
             None
@@ -212,6 +232,8 @@ impl Edge {
             misses: MissBudgets::new(settings.misses_per_minute),
             metrics,
             draining: watch::Sender::new(false),
+            handed_over: watch::Sender::new(false),
+            idle_ends: watch::Sender::new(false),
             is_feed_connected: AtomicBool::new(deps.feed.is_connected()),
             is_draining: AtomicBool::new(false),
             is_serving: AtomicBool::new(false),
@@ -233,7 +255,7 @@ impl Edge {
         for upstream in &upstreams {
             upstream.resolve().await;
         }
-        let (listeners, admin, addresses) = listen_all(&shared.settings).await?;
+        let (listeners, admin, addresses) = listen_all(&shared.settings, inherited)?;
         Ok(Self {
             shared,
             listeners,
@@ -257,6 +279,30 @@ impl Edge {
     /// Returns what sees into the edge while it runs.
     pub fn observer(&self) -> Observer {
         Observer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Lets the edge be upgraded by whoever asks for it in `data_dir`; `None` if that cannot be.
+    pub fn upgrades(&self, data_dir: &Path) -> Option<Upgrades> {
+        let (shared, snapshots) = (Arc::clone(&self.shared), self.snapshots.clone());
+        Upgrades::listen(data_dir, self.sockets(), shared, snapshots)
+    }
+
+    /// Returns the sockets under the names by which a successor asks for them.
+    fn sockets(&self) -> io::Result<Vec<(String, StdListener)>> {
+        let mut sockets = Vec::new();
+        for listener in &self.listeners {
+            let configured = listener.configured;
+            let name =
+                if listener.is_tls { SocketName::Https(configured) } else { SocketName::Http(configured) };
+            sockets.push((name.to_string(), listener.socket.try_clone()?));
+        }
+        if let (Some(admin), Some(configured)) = (&self.admin, self.shared.settings.admin) {
+            sockets.push((
+                SocketName::Admin(configured).to_string(),
+                admin.as_fd().try_clone_to_owned()?.into(),
+            ));
+        }
+        Ok(sockets)
     }
 
     /// Serves until `shutdown` turns true, then drains and flushes every accepted click. For async callers;
@@ -313,7 +359,9 @@ impl Edge {
             if tokio::time::timeout(HELPERS_TIMEOUT, all_ended).await.is_err() {
                 tracing::warn!("helpers of the edge did not end in time");
             }
-            if let Some(snapshots) = snapshots {
+            if let Some(snapshots) = snapshots
+                && !*shared.handed_over.borrow()
+            {
                 snapshots.save().await;
             }
         });
@@ -347,7 +395,14 @@ impl Edge {
         }
         if let Some(listener) = admin {
             let observer = Observer { shared: Arc::clone(&shared) };
-            tasks.spawn(admin_server::serve(listener, observer, stop.subscribe()));
+            let (stopping, mut handed_over) = (stop.subscribe(), shared.handed_over.subscribe());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = admin_server::serve(listener, observer, stopping) => {}
+                    // The successor answers on the same socket.
+                    () = until_told(&mut handed_over) => {}
+                }
+            });
         }
         if let Some(snapshots) = snapshots.clone() {
             tasks.spawn(snapshots.keep_current(stop.subscribe()));
@@ -402,20 +457,27 @@ fn run_server(shared: &Arc<Shared>, listeners: Vec<Listener>, tls: Option<Arc<Ac
     server.run(RunArgs { shutdown_signal: Box::new(drain) });
 }
 
-async fn listen_all(
+fn listen_all(
     settings: &EdgeSettings,
+    mut inherited: Inherited,
 ) -> Result<(Vec<Listener>, Option<TcpListener>, EdgeAddresses), BindError> {
     let mut listeners = Vec::new();
     let wanted = settings.listen.iter().map(|address| (address, false));
     for (address, is_tls) in wanted.chain(settings.tls_listen.iter().map(|address| (address, true))) {
-        let listener =
-            listen(*address, is_tls).map_err(|source| BindError::Listen { address: *address, source })?;
+        let listener = inherit_or_listen(&mut inherited, *address, is_tls)
+            .map_err(|source| BindError::Listen { address: *address, source })?;
         listeners.push(listener);
     }
     let admin = match settings.admin {
         None => None,
         Some(address) => {
-            let listener = TcpListener::bind(address).await;
+            let listener = inherited
+                .take(&SocketName::Admin(address).to_string())
+                .map_or_else(|| StdListener::bind(address), Ok)
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    TcpListener::from_std(listener)
+                });
             Some(listener.map_err(|source| BindError::Listen { address, source })?)
         }
     };

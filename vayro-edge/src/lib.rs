@@ -29,6 +29,7 @@ mod shared;
 mod shutdown;
 mod snapshot;
 mod tls;
+mod upgrade;
 mod upstream;
 mod visitor;
 
@@ -41,3 +42,4 @@ pub use settings::{
 };
 pub use shared::Clock;
 pub use tls::CertificateError;
+pub use upgrade::Upgrades;

@@ -24,6 +24,7 @@ struct EdgeRole(EdgeSettings);
 impl Role for EdgeRole {
     const NAME: &'static str = "edge";
     const ROLES: Roles = Roles::EDGE;
+    const TAKES_OVER: bool = true;
     type Error = EdgeError;
 
     fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
@@ -33,9 +34,23 @@ impl Role for EdgeRole {
     // Back ends, clicks and helpers live here; visitors are served by runtimes that Pingora makes.
     async fn serve(self, started: &Started) -> Result<(), EdgeError> {
         let deps = EdgeDeps::from_backends(&started.backends, started.instance.default_host());
-        let edge = Edge::bind(self.0, deps).await?;
-        started.ready(&ready_line(edge.addresses()));
-        Ok(edge.serve(started.shutdown.clone()).await?)
+        let edge = Edge::bind_or_inherit(self.0, deps, started.inherited()).await?;
+        started.ready(&ready_line(edge.addresses())).await;
+        // After the process before was told on the socket that ours now replaces.
+        let upgrades = edge.upgrades(&started.data_dir);
+        let hands_over = async {
+            if let Some(upgrades) = upgrades
+                && let Some(successor) = upgrades.serve(started.shutdown.clone()).await
+            {
+                started.hand_over(successor);
+            }
+        };
+        let mut serving = std::pin::pin!(edge.serve(started.shutdown.clone()));
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = hands_over => serving.await,
+        };
+        Ok(ended?)
     }
 }
 

@@ -46,6 +46,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Turns true when the edge stops; connections close when their request is done.
     pub(crate) draining: watch::Sender<bool>,
+    /// Turns true when another process has taken over; the edge stops, but nobody who is connected hurries.
+    pub(crate) handed_over: watch::Sender<bool>,
+    /// Turns true when connections that wait for a request close.
+    pub(crate) idle_ends: watch::Sender<bool>,
     /// Whether the invalidation feed is connected.
     pub(crate) is_feed_connected: AtomicBool,
     /// The same as a flag, for those who only look.

@@ -18,6 +18,10 @@ pub(crate) async fn until_told(told: &mut watch::Receiver<bool>) {
 /// How often open connections are counted while draining.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 
+/// How long before the end of its grace an edge that handed over closes connections that wait. Who sends a request
+/// until then gets its answer; a connection that was closed at once might have had one under way.
+const IDLE_CLOSE: Duration = Duration::from_secs(1);
+
 /// Lets Pingora stop when ours is done: told to stop, and either nobody is connected any more or the grace
 /// period is over. Pingora's own grace is a sleep of fixed length, five minutes unless told otherwise, and
 /// with this it installs no signal handlers.
@@ -29,9 +33,12 @@ pub(crate) struct Drain {
 #[async_trait]
 impl ShutdownSignalWatch for Drain {
     async fn recv(&self) -> ShutdownSignal {
-        let mut shutdown = self.shutdown.clone();
-        until_told(&mut shutdown).await;
         let shared = &self.shared;
+        let (mut shutdown, mut handed_over) = (self.shutdown.clone(), shared.handed_over.subscribe());
+        let has_handed_over = tokio::select! {
+            () = until_told(&mut shutdown) => false,
+            () = until_told(&mut handed_over) => true,
+        };
         tracing::info!(connections = shared.connections.open(), "edge stops taking connections");
         shared.is_draining.store(true, Ordering::Relaxed);
         shared.draining.send_replace(true);
@@ -40,7 +47,23 @@ impl ShutdownSignalWatch for Drain {
                 tokio::time::sleep(COUNT_EVERY).await;
             }
         };
-        if tokio::time::timeout(shared.settings.grace, everybody_left).await.is_err() {
+        let idle_may_stay = async {
+            if has_handed_over {
+                tokio::select! {
+                    () = tokio::time::sleep(shared.settings.grace.saturating_sub(IDLE_CLOSE)) => {}
+                    () = until_told(&mut shutdown) => {}
+                }
+            }
+            shared.idle_ends.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let done = async {
+            tokio::select! {
+                () = everybody_left => {}
+                () = idle_may_stay => {}
+            }
+        };
+        if tokio::time::timeout(shared.settings.grace, done).await.is_err() {
             tracing::warn!(connections = shared.connections.open(), "grace is over, closing connections");
         }
         ShutdownSignal::GracefulTerminate

@@ -32,6 +32,7 @@ const SAVE_TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct DiskLedger {
     dir: PathBuf,
+    own: PathBuf,
     file: Arc<Mutex<Written>>,
     earlier: Mutex<Vec<EdgeLedger>>,
 }
@@ -44,33 +45,60 @@ struct Written {
 }
 
 impl DiskLedger {
-    /// Reads what earlier starts left in `dir` and makes the file of the start called `edge`. Call it only
+    /// Makes the file of the start called `edge` in `dir` and takes over what earlier starts left there. Call it only
     /// while something else keeps other processes out, such as the lock of the edge's spool.
     ///
     /// # Errors
     ///
     /// When the disk fails.
     pub fn open(dir: PathBuf, edge: &str) -> io::Result<Self> {
+        let ledger = Self::beside_another(dir, edge)?;
+        ledger.take_over()?;
+        Ok(ledger)
+    }
+
+    /// Makes the file of the start called `edge` in `dir` while another process may still count there.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn beside_another(dir: PathBuf, edge: &str) -> io::Result<Self> {
         RealFs.create_dir(&dir)?;
-        let mut earlier = Vec::new();
-        for name in RealFs.list(&dir)?.iter().filter(|name| name.ends_with(SUFFIX)).take(EARLIER_MAX) {
-            if let Some(ledger) = read(&dir.join(name))? {
-                earlier.push(EdgeLedger { is_over: true, ..ledger });
-            } else {
-                // Made by a process that died before it counted anything.
-                RealFs.remove(&dir.join(name))?;
-            }
-        }
+        let own = path_of(&dir, edge);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
             .mode(FILE_MODE)
-            .open(path_of(&dir, edge))?;
+            .open(&own)?;
         file.write_all_at(&[0; 2 * PAGE_LEN], 0)?;
         let file = Arc::new(Mutex::new(Written { file, number: 0 }));
-        Ok(Self { dir, file, earlier: Mutex::new(earlier) })
+        Ok(Self { dir, own, file, earlier: Mutex::default() })
+    }
+
+    /// Reads what others left; from then on they are [`LedgerFile::earlier`]. As with [`DiskLedger::open`], nobody
+    /// else may count in the directory any more.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn take_over(&self) -> io::Result<()> {
+        let mut earlier = Vec::new();
+        for name in RealFs.list(&self.dir)?.iter().filter(|name| name.ends_with(SUFFIX)).take(EARLIER_MAX) {
+            let path = self.dir.join(name);
+            if path == self.own {
+                continue;
+            }
+            if let Some(ledger) = read(&path)? {
+                earlier.push(EdgeLedger { is_over: true, ..ledger });
+            } else {
+                // Made by a process that died before it counted anything.
+                RealFs.remove(&path)?;
+            }
+        }
+        *self.earlier.lock() = earlier;
+        Ok(())
     }
 }
 
@@ -171,6 +199,19 @@ mod tests {
         let fourth = DiskLedger::open(dir.path().join("ledger"), "host:four").expect("opens");
         let edges: Vec<String> = fourth.earlier().into_iter().map(|ledger| ledger.edge).collect();
         assert_eq!(edges, ["host:two"], "the third never counted");
+    }
+
+    #[tokio::test]
+    async fn a_successor_counts_beside_the_one_before_and_takes_its_figures_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = DiskLedger::open(dir.path().to_owned(), "host:one").expect("opens");
+        let second = DiskLedger::beside_another(dir.path().to_owned(), "host:two").expect("opens");
+        second.save(&ledger("host:two", 1)).await.expect("saved");
+        assert_eq!(second.earlier(), [], "the first one still counts");
+        first.save(&ledger("host:one", 5)).await.expect("saved");
+        drop(first);
+        second.take_over().expect("readable");
+        assert_eq!(second.earlier(), [EdgeLedger { is_over: true, ..ledger("host:one", 5) }]);
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 
 mod drainer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,6 +39,9 @@ pub struct SpillingOptions {
 ///
 /// A batch whose fate at the stream is unknown is spooled under the same ids, and arrives twice at
 /// worst; the worker tells by the ids.
+///
+/// The spool may come later, see [`SpillingSink::attach`]. Until then every batch is offered to the stream, and
+/// what it does not take stays with the caller.
 pub struct SpillingSink {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
@@ -48,7 +51,7 @@ pub struct SpillingSink {
 /// What sink and drainer both see.
 struct Shared {
     inner: Arc<dyn ClickSink>,
-    spool: Spool,
+    spool: OnceLock<Spool>,
     options: SpillingOptions,
     /// Whether the last try failed.
     is_away: AtomicBool,
@@ -57,10 +60,25 @@ struct Shared {
 impl SpillingSink {
     /// Puts `spool` behind `inner` and starts feeding back what it holds, on the current runtime.
     pub fn start(inner: Arc<dyn ClickSink>, spool: Spool, options: SpillingOptions) -> Self {
-        let shared = Arc::new(Shared { inner, spool, options, is_away: AtomicBool::new(false) });
-        let (stop, stopping) = watch::channel(false);
-        let drainer = tokio::spawn(Drainer::new(Arc::clone(&shared)).run(stopping));
-        Self { shared, stop, drainer: Mutex::new(Some(drainer)) }
+        let sink = Self::without_spool(inner, options);
+        sink.attach(spool);
+        sink
+    }
+
+    /// Puts nothing behind `inner` yet.
+    pub fn without_spool(inner: Arc<dyn ClickSink>, options: SpillingOptions) -> Self {
+        let shared =
+            Arc::new(Shared { inner, spool: OnceLock::new(), options, is_away: AtomicBool::new(false) });
+        Self { shared, stop: watch::Sender::new(false), drainer: Mutex::new(None) }
+    }
+
+    /// Puts `spool` behind the stream, if nothing is there yet, and starts feeding back what it holds, on the current
+    /// runtime.
+    pub fn attach(&self, spool: Spool) {
+        if self.shared.spool.set(spool.clone()).is_ok() {
+            let drainer = Drainer::new(Arc::clone(&self.shared), spool);
+            *self.drainer.lock() = Some(tokio::spawn(drainer.run(self.stop.subscribe())));
+        }
     }
 
     /// Ends the feeding back, forces the spool to the disk and closes it. What it still holds is fed
@@ -77,7 +95,10 @@ impl SpillingSink {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "the task that empties the spool died");
         }
-        self.shared.spool.close().await
+        match self.shared.spool.get() {
+            Some(spool) => spool.close().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -121,12 +142,15 @@ impl ClickSink for SpillingSink {
         if clicks.is_empty() {
             return Ok(());
         }
+        let Some(spool) = self.shared.spool.get() else {
+            return self.shared.offer(clicks).await.map_err(SinkError);
+        };
         let is_tried = !self.shared.is_away.load(Ordering::Relaxed);
         if is_tried && self.shared.offer(clicks).await.is_ok() {
             return Ok(());
         }
         let payloads = clicks.iter().map(payload::of_click).collect();
-        match self.shared.spool.append(payloads).await {
+        match spool.append(payloads).await {
             Ok(()) => Ok(()),
             // With a spool that is full or broken the stream is the only hope left.
             Err(_) if !is_tried && self.shared.offer(clicks).await.is_ok() => Ok(()),
@@ -137,7 +161,7 @@ impl ClickSink for SpillingSink {
     /// Counts as dropped what the spool had taken and lost to a broken disk. What it refuses is the
     /// caller's to keep or to drop, and to count.
     fn spool_stats(&self) -> SpoolStats {
-        let level = self.shared.spool.level();
+        let Some(level) = self.shared.spool.get().map(Spool::level) else { return SpoolStats::default() };
         SpoolStats {
             bytes: level.backlog_bytes,
             clicks: level.backlog,

@@ -1,10 +1,14 @@
 //! Visitors: a steady load of redirects and the count of what they got.
 
+mod kept;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+
+pub use kept::KeptLoad;
 
 /// A load that runs until it is stopped.
 #[derive(Debug)]
@@ -30,6 +34,16 @@ pub struct LoadResult {
     pub refused: u64,
     /// Requests without any answer, which may or may not have been counted as clicks.
     pub failed: u64,
+}
+
+impl Counts {
+    fn result(&self) -> LoadResult {
+        LoadResult {
+            redirected: self.redirected.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Load {
@@ -72,11 +86,7 @@ impl Load {
 
     /// Returns the counts so far.
     pub fn result(&self) -> LoadResult {
-        LoadResult {
-            redirected: self.counts.redirected.load(Ordering::Relaxed),
-            refused: self.counts.refused.load(Ordering::Relaxed),
-            failed: self.counts.failed.load(Ordering::Relaxed),
-        }
+        self.counts.result()
     }
 
     /// Lets every visitor finish its request and returns the final counts.

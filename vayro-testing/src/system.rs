@@ -342,6 +342,18 @@ impl System {
         self.slot(role).as_mut().is_none_or(Process::has_ended)
     }
 
+    /// Waits until the process of a role has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within `limit`, or reports a failure.
+    pub async fn ended(&mut self, role: Role, limit: Duration) {
+        let mut process = self.slot(role).take().expect("the process runs");
+        wait::until("the end of a process", limit, async || process.has_ended().then_some(())).await;
+        let status = process.child().wait().expect("our own child can be asked");
+        assert!(status.success(), "{role:?} ended with {status}");
+    }
+
     /// Ends a process at once.
     ///
     /// # Panics

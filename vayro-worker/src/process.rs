@@ -25,7 +25,9 @@ impl Role for WorkerRole {
     async fn serve(self, started: &Started) -> Result<(), WorkerError> {
         let worker = Worker::new(self.0, WorkerDeps::new(&started.backends)).await?;
         let admin = worker.admin_address().map(|address| format!("http://{address}"));
-        started.ready(&ReadyLine::default().with("worker", [&started.backends.name]).with("admin", admin));
+        started
+            .ready(&ReadyLine::default().with("worker", [&started.backends.name]).with("admin", admin))
+            .await;
         worker.run(started.shutdown.clone()).await;
         Ok(())
     }

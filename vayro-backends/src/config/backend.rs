@@ -1,6 +1,6 @@
 //! Which back-end set runs, and everything that it needs: complete and valid, or not there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -159,6 +159,14 @@ fn check_sizes(spool: &SpoolSection, reject: &mut impl FnMut(bool, &str, &str)) 
 }
 
 impl BackendConfig {
+    /// Returns where processes keep files of their own.
+    pub fn data_dir(&self) -> &Path {
+        match self {
+            Self::Clustered(config) => &config.data_dir,
+            Self::Embedded(config) => &config.data_dir,
+        }
+    }
+
     /// Reads `[backend]`, `[postgres]`, `[redis]` and `[spool]`; mistakes go to `errors`, and then the
     /// result is `None`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {

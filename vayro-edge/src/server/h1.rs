@@ -30,16 +30,17 @@ pub(crate) async fn serve(
     draining: &watch::Receiver<bool>,
 ) {
     let shared = &*handler.shared;
-    let mut waiting = draining.clone();
+    let mut waiting = shared.idle_ends.subscribe();
     // One future for the whole connection: making it anew for each request would cost more than asking it.
-    let mut drained = std::pin::pin!(until_told(&mut waiting));
+    let mut idle_ends = std::pin::pin!(until_told(&mut waiting));
     let mut buffer = BytesMut::new();
     let mut requests_left = shared.settings.requests_per_connection;
     loop {
         while buffer.is_empty() {
             let mut answers = Answers::take();
             let answer = |bytes: &[u8]| lane.answer(shared, bytes, &mut requests_left, &mut answers);
-            let has_come = wait_for_request(shared, &mut stream, &mut buffer, answer, drained.as_mut()).await;
+            let has_come =
+                wait_for_request(shared, &mut stream, &mut buffer, answer, idle_ends.as_mut()).await;
             if !has_come || !send(shared, &mut stream, answers).await {
                 return close(stream).await;
             }
@@ -82,7 +83,7 @@ async fn wait_for_request(
     stream: &mut Stream,
     buffer: &mut BytesMut,
     answer: impl FnMut(&[u8]) -> usize,
-    drained: Pin<&mut impl Future<Output = ()>>,
+    idle_ends: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
     tokio::select! {
         // A request that is there already is still answered.
@@ -90,7 +91,7 @@ async fn wait_for_request(
         read = timeout(shared.settings.idle_timeout, read_through(stream, buffer, answer)) => {
             matches!(read, Ok(Ok(count)) if count > 0)
         }
-        () = drained => false,
+        () = idle_ends => false,
     }
 }
 

@@ -11,7 +11,7 @@ use vayro_core::click::Click;
 use super::Shared;
 use crate::log::{Position, READ_PAUSE, ReadLimit};
 use crate::payload;
-use crate::spool::SpoolError;
+use crate::spool::{Spool, SpoolError};
 
 /// Most clicks fed back at once.
 const BATCH: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
@@ -20,19 +20,20 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 pub(super) struct Drainer {
     shared: Arc<Shared>,
+    spool: Spool,
     /// What to read next; `None` before the log said where it stands.
     position: Option<Position>,
     pause: Duration,
 }
 
 impl Drainer {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, position: None, pause: PAUSES.0 }
+    pub(super) fn new(shared: Arc<Shared>, spool: Spool) -> Self {
+        Self { shared, spool, position: None, pause: PAUSES.0 }
     }
 
     /// Runs until `stopping` turns true or the spool is closed.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        let mut end = self.shared.spool.end();
+        let mut end = self.spool.end();
         loop {
             end.borrow_and_update();
             let work = self.feed_batch();
@@ -61,7 +62,6 @@ impl Drainer {
         let began = Instant::now();
         let from = self.position;
         let read = self
-            .shared
             .spool
             .run(move |log| {
                 let mut position = from.unwrap_or(Position::at(log.cursor()));
@@ -110,7 +110,6 @@ impl Drainer {
 
     async fn settle(&self, position: Position) -> Result<(), SpoolError> {
         let settled = self
-            .shared
             .spool
             .run(move |log| {
                 log.settle(position.seq);

@@ -11,6 +11,7 @@ mod real_input;
 mod replica;
 mod restore;
 mod scaled;
+mod upgrades;
 
 use std::time::Duration;
 
