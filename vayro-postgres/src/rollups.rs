@@ -67,6 +67,10 @@ pub(crate) const OF_DAY: &str = concat!(
     ")"
 );
 
+/// Rollups in memory at one time while clicks are added to them. They grow with the clicks of their day, so a batch's
+/// all at once would have no limit.
+const ADD_BATCH: usize = 1_000;
+
 /// Rollups inserted by one statement when a day is counted again.
 const INSERT_BATCH: usize = 1_000;
 
@@ -233,14 +237,17 @@ pub(crate) async fn add(connection: &mut PgConnection, rows: &[&ClickRow]) -> Re
     stand_beside_writers(connection, &days).await?;
     outdated::remove(connection, &gains).await?;
     let slot = take_slot(connection).await?;
-    let stored = find(connection, slot, &gains).await?;
-    let mut sums = Columns::default();
-    for ((key, gain), stored) in gains.iter().zip(stored) {
-        let mut rollup = stored.unwrap_or_default();
-        rollup.add(gain).map_err(damaged)?;
-        sums.push(key, rollup);
+    for gains in gains.chunks(ADD_BATCH) {
+        let stored = find(connection, slot, gains).await?;
+        let mut sums = Columns::default();
+        for ((key, gain), stored) in gains.iter().zip(stored) {
+            let mut rollup = stored.unwrap_or_default();
+            rollup.add(gain).map_err(damaged)?;
+            sums.push(key, rollup);
+        }
+        sums.store(connection, slot).await?;
     }
-    sums.store(connection, slot).await
+    Ok(())
 }
 
 /// Returns what the slot holds under each key, in the order of the keys.
