@@ -88,6 +88,8 @@ impl ProxyHttp for EdgeProxy {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> pingora::Result<bool> {
+        // Over HTTP/2 a client that opens no window takes nothing although its connection takes everything.
+        session.downstream_session.set_write_timeout(Some(self.shared.settings.write_timeout));
         self.route(&mut session.downstream_session, ctx).await
     }
 

@@ -16,6 +16,8 @@ mod domains;
 mod guessing;
 #[path = "it/h2.rs"]
 mod h2;
+#[path = "it/h2_attacks.rs"]
+mod h2_attacks;
 #[path = "it/lane.rs"]
 mod lane;
 #[path = "it/proxying.rs"]

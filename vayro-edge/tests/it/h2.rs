@@ -7,29 +7,50 @@ use tokio_rustls::client::TlsStream;
 use crate::tls::Certificates;
 use crate::world::{PATIENCE, TestEdge, World};
 
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const ACK: u8 = 1;
 
 /// One frame.
 #[derive(Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
-struct H2 {
-    stream: TlsStream<TcpStream>,
+pub(crate) struct H2 {
+    pub(crate) stream: TlsStream<TcpStream>,
+}
+
+/// Returns the bytes of a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    let mut frame = vec![len[1], len[2], len[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Returns the header block of a request.
+pub(crate) fn request(path: &str) -> Vec<u8> {
+    // `:method: GET`, `:scheme: https`, then `:path` and `:authority` as literals.
+    let mut block = vec![0x82, 0x87, 0x04, u8::try_from(path.len()).expect("short")];
+    block.extend(path.as_bytes());
+    block.extend([0x01, 6]);
+    block.extend(b"vay.ro");
+    block
 }
 
 impl H2 {
-    async fn connect(edge: &TestEdge, certificates: &Certificates) -> Self {
+    pub(crate) async fn connect(edge: &TestEdge, certificates: &Certificates) -> Self {
         let stream = certificates.connect(edge, "vay.ro", &[b"h2"]).await.expect("connects");
         let mut h2 = Self { stream };
         h2.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
@@ -38,24 +59,15 @@ impl H2 {
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let len = u32::try_from(payload.len()).expect("short").to_be_bytes();
-        let mut frame = vec![len[1], len[2], len[3], kind, flags];
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.stream.write_all(&frame).await.expect("written");
+        self.stream.write_all(&frame(kind, flags, stream, payload)).await.expect("written");
         self.stream.flush().await.expect("written");
     }
 
-    async fn get(&mut self, stream: u32, path: &str) {
-        // `:method: GET`, `:scheme: https`, then `:path` and `:authority` as literals.
-        let mut block = vec![0x82, 0x87, 0x04, u8::try_from(path.len()).expect("short")];
-        block.extend(path.as_bytes());
-        block.extend([0x01, 6]);
-        block.extend(b"vay.ro");
-        self.send(HEADERS, END_STREAM | END_HEADERS, stream, &block).await;
+    pub(crate) async fn get(&mut self, stream: u32, path: &str) {
+        self.send(HEADERS, END_STREAM | END_HEADERS, stream, &request(path)).await;
     }
 
-    async fn frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
         let reading = async {
             let mut head = [0; 9];
             self.stream.read_exact(&mut head).await.ok()?;
@@ -69,7 +81,7 @@ impl H2 {
     }
 
     /// Returns every frame up to the answer to a ping, which comes behind all that was due before.
-    async fn frames_until_pong(&mut self) -> Vec<Frame> {
+    pub(crate) async fn frames_until_pong(&mut self) -> Vec<Frame> {
         self.send(PING, 0, 0, b"12345678").await;
         let mut frames = Vec::new();
         loop {
