@@ -1,9 +1,9 @@
 //! Domain types, rules and ports of Vayro.
 //!
 //! Everything here is free of I/O: types that parse at the border and are trusted afterwards, the
-//! pure decision [`resolve::resolve`], and the [`ports`] that the adapter crates implement. Time,
-//! ids and randomness are passed in. Start reading at [`link`], then [`resolve`], [`click`] and
-//! [`ports`].
+//! pure decision [`resolve::resolve`] and what visitors get for it in [`visit`], and the [`ports`] that
+//! the adapter crates implement. Time, ids and randomness are passed in. Start reading at [`link`],
+//! then [`resolve`], [`visit`], [`click`] and [`ports`].
 #![deny(missing_docs)]
 
 pub mod access;
@@ -37,5 +37,6 @@ pub mod short_code;
 pub mod stream;
 pub mod target;
 pub mod timestamp;
+pub mod visit;
 pub mod visitor;
 pub mod visits;

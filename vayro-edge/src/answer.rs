@@ -1,11 +1,11 @@
 //! Writes answers of our own, in as few bytes and frames as the protocol allows.
 
 use bytes::Bytes;
-use http::Method;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::header::{CONNECTION, DATE};
+use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use vayro_core::visit::Head;
 
 use crate::pages::Form;
 
@@ -21,21 +21,37 @@ pub(crate) async fn page(session: &mut ServerSession, form: &Form) -> pingora::R
     write(session, Box::new(form.header.clone()), body).await
 }
 
-/// Sends the visitor to `location`, which is ours and not counted.
-pub(crate) async fn lead_to(
-    session: &mut ServerSession,
-    status: StatusCode,
-    location: HeaderValue,
-    cache_control: &'static str,
-) -> pingora::Result<()> {
-    let mut header = Box::new(ResponseHeader::build_no_case(status, Some(5))?);
-    header.insert_header(LOCATION, location)?;
-    header.insert_header(CACHE_CONTROL, HeaderValue::from_static(cache_control))?;
-    header.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
-    header.insert_header(DATE, HeaderValue::from_static(""))?;
-    header.insert_header(CONNECTION, HeaderValue::from_static(""))?;
-    write(session, header, None).await
+/// Makes the header of one of our answers, without values for `Date` and `Connection`.
+///
+/// # Panics
+///
+/// Never: names and values are valid already, and statuses are ours.
+pub(crate) fn header_of(head: &Head) -> ResponseHeader {
+    let mut header = header_without_places(head);
+    add_places(&mut header);
+    header
 }
+
+/// Like [`header_of`], before [`add_places`].
+pub(crate) fn header_without_places(head: &Head) -> ResponseHeader {
+    // Without a case map: ours are written as they are and cost no second table. Room for all headers, so that values
+    // which differ are put into their places instead of growing a copy.
+    let room = head.headers.len() + PLACES.len();
+    let mut header = ResponseHeader::build_no_case(head.status, Some(room)).expect("our statuses are valid");
+    for (name, value) in head.headers.iter().cloned() {
+        header.insert_header(name, value).expect("names and values are valid");
+    }
+    header
+}
+
+/// Adds the headers whose values Pingora puts in.
+pub(crate) fn add_places(header: &mut ResponseHeader) {
+    for name in PLACES {
+        header.insert_header(name, HeaderValue::from_static("")).expect("names and values are valid");
+    }
+}
+
+const PLACES: [HeaderName; 2] = [DATE, CONNECTION];
 
 /// Writes an answer that has its `Content-Length`. Without one HTTP/1 would close the connection to mark
 /// the end, and Pingora's error answers close it always.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::HeaderValue;
 use pingora::listeners::tls::Acceptor;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
@@ -22,6 +21,7 @@ use vayro_core::host::Host;
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
 };
+use vayro_core::visit::root_redirect;
 
 use crate::admin::Observer;
 use crate::cache::{CacheOptions, Lifetimes, LinkCache};
@@ -220,10 +220,7 @@ impl Edge {
             sink: deps.sink,
             redirects: RedirectForms::new(settings.permanent_max_age),
             pages: Pages::new(),
-            root_redirect: settings
-                .root_redirect
-                .as_ref()
-                .map(|target| HeaderValue::from_str(target.as_str()).expect("targets are visible ASCII")),
+            root_redirect: settings.root_redirect.as_ref().map(root_redirect),
             certificates,
             connections: ConnectionLimits::new(
                 settings.connections_max,

@@ -13,11 +13,12 @@ use std::time::SystemTime;
 use vayro_core::click::Click;
 use vayro_core::resolve::{Resolution, resolve};
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visit::{Visit, normal_host};
 
 use crate::cache::KeyRef;
-use crate::routes::{host_buffer, normal_host};
+use crate::routes::host_buffer;
 use crate::shared::Shared;
-use crate::visitor::{Visit, mint_click};
+use crate::visitor::click;
 use request::{Request, read};
 
 /// Bytes of answers from which on they are sent before more of a pipeline is read.
@@ -129,14 +130,13 @@ impl Lane {
                 finish(&mut answers.bytes, now, closes);
                 answers.closes = closes;
                 let visit = Visit {
-                    at: now,
                     domain: &domain.name,
                     ip: Some(self.peer),
                     method: request.method,
                     query: request.query,
                     headers: request.headers,
                 };
-                answers.clicks.push(mint_click(&entry.link, &visit, &shared.settings));
+                answers.clicks.push(click(&entry.link, now, &visit, &shared.settings));
                 Some(())
             })
         });

@@ -37,9 +37,8 @@ pub mod admin;
 pub mod process;
 
 pub use edge::{BindError, Edge, EdgeAddresses, EdgeDeps, RunError};
-pub use settings::{
-    CertificateSettings, ClickAddress, EdgeSettings, PrivacySignal, UnknownHost, UpstreamSettings,
-};
+pub use settings::{CertificateSettings, EdgeSettings, UpstreamSettings};
 pub use shared::Clock;
 pub use tls::CertificateError;
 pub use upgrade::Upgrades;
+pub use vayro_core::visit::{ClickAddress, PrivacySignal, UnknownHost};

@@ -11,13 +11,14 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use vayro_core::visit::{Page, normal_host, visitor_address};
 
 use crate::log_limit::LogLimit;
 use crate::redirect;
-use crate::routes::{Route, host_buffer, normal_host};
+use crate::routes::{Route, host_buffer};
 use crate::shared::Shared;
 use crate::upstream::{Upstream, set_forwarded};
-use crate::visitor::{X_FORWARDED_PROTO, visitor_address};
+use crate::visitor::X_FORWARDED_PROTO;
 
 /// Answers short links and proxies other hosts.
 pub(crate) struct EdgeProxy {
@@ -65,11 +66,11 @@ impl EdgeProxy {
             }
             Route::Unknown => {
                 shared.metrics.unknown_host.add_one();
-                redirect::page(session, &shared.pages.unknown_host).await?;
+                redirect::page(shared, session, Page::UnknownHost).await?;
             }
             Route::NotYet => {
                 shared.metrics.unavailable.add_one();
-                redirect::page(session, &shared.pages.unavailable).await?;
+                redirect::page(shared, session, Page::Unavailable).await?;
             }
         }
         Ok(true)
@@ -156,13 +157,13 @@ impl ProxyHttp for EdgeProxy {
             }
         }
         let (status, page) = match error.etype() {
-            ErrorType::ConnectTimedout | ErrorType::ReadTimedout => (504, &shared.pages.gateway_timeout),
-            _ => (502, &shared.pages.bad_gateway),
+            ErrorType::ConnectTimedout | ErrorType::ReadTimedout => (504, Page::GatewayTimeout),
+            _ => (502, Page::BadGateway),
         };
         let session = &mut session.downstream_session;
         if is_ours && session.response_written().is_none() {
             session.set_keepalive(None);
-            if redirect::page(session, page).await.is_err() {
+            if redirect::page(shared, session, page).await.is_err() {
                 tracing::debug!("client left before its error page");
             }
         }

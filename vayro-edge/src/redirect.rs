@@ -5,57 +5,21 @@ mod form;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode};
-use percent_encoding::percent_decode;
+use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::time::{Instant, sleep_until};
 use vayro_core::click::ClickMethod;
-use vayro_core::resolve::{Resolution, resolve};
-use vayro_core::short_code::ShortCode;
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visit::{Page, Verdict, Visit, Wanted, lead_to, verdict, visitor_address, wanted};
 
-pub(crate) use form::{RedirectForms, X_ROBOTS_TAG};
+pub(crate) use form::RedirectForms;
 
 use crate::answer;
 use crate::cache::{Entry, KeyRef, Outcome, Read};
-use crate::pages::Page;
 use crate::routes::Domain;
 use crate::shared::Shared;
-use crate::visitor::{Visit, demo_instant, mint_click, visitor_address};
-
-/// What the path of a request asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    Root,
-    Robots,
-    Favicon,
-    Code(Code),
-    /// Something no short code can be.
-    Nothing,
-}
-
-/// A valid short code, copied out of the request so that the answer can borrow the session.
-#[derive(Debug, PartialEq, Eq)]
-struct Code {
-    len: usize,
-    bytes: [u8; ShortCode::LEN_MAX],
-}
-
-impl Code {
-    fn new(bytes: &[u8]) -> Option<Self> {
-        if !ShortCode::is_valid(bytes) {
-            return None;
-        }
-        let mut code = Self { len: bytes.len(), bytes: [0; ShortCode::LEN_MAX] };
-        code.bytes[..bytes.len()].copy_from_slice(bytes);
-        Some(code)
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
+use crate::visitor::{click, demo_instant};
 
 /// Answers one request on a host of short links.
 pub(crate) async fn answer(
@@ -65,27 +29,17 @@ pub(crate) async fn answer(
     peer: Option<IpAddr>,
 ) -> pingora::Result<()> {
     let request = session.req_header();
-    let method = match request.method {
-        Method::GET => ClickMethod::Get,
-        Method::HEAD => ClickMethod::Head,
-        _ => {
-            shared.metrics.method_not_allowed.add_one();
-            return page(session, &shared.pages.method_not_allowed).await;
-        }
-    };
-    let asked = what_is_asked(path_and_query(request).0);
-    let code = match asked {
-        Asked::Code(code) => code,
-        Asked::Nothing => {
-            shared.metrics.not_found.add_one();
-            return page(session, &shared.pages.not_found).await;
-        }
-        Asked::Root => return root(shared, session).await,
-        Asked::Robots | Asked::Favicon => {
-            shared.metrics.other_pages.add_one();
-            let is_robots = asked == Asked::Robots;
-            let form = if is_robots { &shared.pages.robots } else { &shared.pages.no_favicon };
-            return answer::page(session, form).await;
+    let (code, method) = match wanted(&request.method, path_and_query(request).0) {
+        Wanted::Link(code, method) => (code, method),
+        Wanted::Page(Page::Root) => return root(shared, session).await,
+        Wanted::Page(asked) => {
+            let counter = match asked {
+                Page::MethodNotAllowed => &shared.metrics.method_not_allowed,
+                Page::Robots | Page::NoFavicon => &shared.metrics.other_pages,
+                _ => &shared.metrics.not_found,
+            };
+            counter.add_one();
+            return page(shared, session, asked).await;
         }
     };
     let began = Instant::now();
@@ -101,21 +55,21 @@ pub(crate) async fn answer(
         Some(Outcome::Absent) => None,
         Some(Outcome::Unavailable) => {
             shared.metrics.unavailable.add_one();
-            return page(session, &shared.pages.unavailable).await;
+            return page(shared, session, Page::Unavailable).await;
         }
         None => return turn_away(shared, session).await,
     };
     // Decided after every read: what is kept may have expired since. A look-up took time, too.
     let now = (shared.clock)();
-    match (resolve(entry.as_ref().map(|entry| &entry.link), now), &entry) {
-        (Resolution::Redirect { .. }, Some(entry)) => {
+    match (verdict(entry.as_ref().map(|entry| &entry.link), now), &entry) {
+        (Verdict::Redirect(_), Some(entry)) => {
             send_on(shared, session, domain, entry, method, visitor, now).await
         }
-        (Resolution::Gone, _) => {
+        (Verdict::Page(Page::Gone), _) => {
             shared.metrics.gone.add_one();
-            page(session, &shared.pages.gone).await
+            page(shared, session, Page::Gone).await
         }
-        (Resolution::NotFound | Resolution::Redirect { .. }, _) => {
+        _ => {
             if visitor.is_guessing(shared, now) {
                 return turn_away(shared, session).await;
             }
@@ -125,7 +79,7 @@ pub(crate) async fn answer(
             // How long it took would tell a code that is switched off from one that never was.
             sleep_until(began + shared.settings.not_found_after).await;
             shared.metrics.not_found.add_one();
-            page(session, &shared.pages.not_found).await
+            page(shared, session, Page::NotFound).await
         }
     }
 }
@@ -134,7 +88,7 @@ pub(crate) async fn answer(
 async fn turn_away(shared: &Shared, session: &mut ServerSession) -> pingora::Result<()> {
     shared.metrics.too_many_misses.add_one();
     shared.misses.alert((shared.clock)());
-    page(session, &shared.pages.too_many_misses).await
+    page(shared, session, Page::TooManyMisses).await
 }
 
 /// Where a request comes from.
@@ -206,25 +160,22 @@ async fn send_on(
         .and_then(|_| demo_instant(headers, now))
         .unwrap_or(now);
     let query = path_and_query(request).1;
-    let visit =
-        Visit { at, domain: &domain.name, ip: visitor.address, method, query, headers: headers.into() };
-    shared.rings.push(mint_click(&entry.link, &visit, &shared.settings));
+    let visit = Visit { domain: &domain.name, ip: visitor.address, method, query, headers: headers.into() };
+    shared.rings.push(click(&entry.link, at, &visit, &shared.settings));
     Ok(())
 }
 
 async fn root(shared: &Shared, session: &mut ServerSession) -> pingora::Result<()> {
     shared.metrics.other_pages.add_one();
     match &shared.root_redirect {
-        Some(location) => {
-            answer::lead_to(session, StatusCode::FOUND, location.clone(), "private, max-age=0").await
-        }
-        None => answer::page(session, &shared.pages.root).await,
+        Some(head) => answer::header(session, Box::new(answer::header_of(head))).await,
+        None => page(shared, session, Page::Root).await,
     }
 }
 
 /// Sends one of our pages in the form the client wants.
-pub(crate) async fn page(session: &mut ServerSession, page: &Page) -> pingora::Result<()> {
-    let form = page.form(&session.req_header().headers);
+pub(crate) async fn page(shared: &Shared, session: &mut ServerSession, page: Page) -> pingora::Result<()> {
+    let form = shared.pages.form(page, &session.req_header().headers);
     answer::page(session, form).await
 }
 
@@ -243,10 +194,10 @@ pub(crate) async fn to_https(
     match HeaderValue::try_from(format!("https://{host}{port}{target}")) {
         // 308 keeps the method. Bounded, so that a certificate can be given up again.
         Ok(location) => {
-            let cache_control = "private, max-age=3600";
-            answer::lead_to(session, StatusCode::PERMANENT_REDIRECT, location, cache_control).await
+            let head = lead_to(StatusCode::PERMANENT_REDIRECT.as_u16(), location, "private, max-age=3600");
+            answer::header(session, Box::new(answer::header_of(&head))).await
         }
-        Err(_) => page(session, &shared.pages.not_found).await,
+        Err(_) => page(shared, session, Page::NotFound).await,
     }
 }
 
@@ -264,50 +215,9 @@ fn path_and_query(request: &RequestHeader) -> (&[u8], &[u8]) {
     }
 }
 
-fn what_is_asked(path: &[u8]) -> Asked {
-    let Some(name) = path.strip_prefix(b"/") else { return Asked::Nothing };
-    match name {
-        b"" => return Asked::Root,
-        b"robots.txt" => return Asked::Robots,
-        b"favicon.ico" => return Asked::Favicon,
-        _ => {}
-    }
-    // People and chat programs add a slash at the end.
-    let name = name.strip_suffix(b"/").unwrap_or(name);
-    let code = if memchr::memchr(b'%', name).is_some() {
-        // `%61` is another way to write `a`.
-        Code::new(&percent_decode(name).collect::<Vec<_>>())
-    } else {
-        Code::new(name)
-    };
-    code.map_or(Asked::Nothing, Asked::Code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn code(path: &str) -> Option<String> {
-        match what_is_asked(path.as_bytes()) {
-            Asked::Code(code) => Some(String::from_utf8(code.as_bytes().to_vec()).expect("ASCII")),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn paths_become_codes_or_nothing() {
-        assert_eq!(code("/launch").as_deref(), Some("launch"));
-        assert_eq!(code("/launch/").as_deref(), Some("launch"));
-        assert_eq!(code("/l%61unch").as_deref(), Some("launch"));
-        for path in ["//launch", "/launch//", "/a/b", "/.env", "/a b", "/l%00", "/%ff", "launch"] {
-            assert_eq!(what_is_asked(path.as_bytes()), Asked::Nothing, "{path}");
-        }
-        assert_eq!(code(&format!("/{}", "a".repeat(50))).map(|code| code.len()), Some(50));
-        assert_eq!(code(&format!("/{}", "a".repeat(51))), None);
-        assert_eq!(what_is_asked(b"/"), Asked::Root);
-        assert_eq!(what_is_asked(b"/robots.txt"), Asked::Robots);
-        assert_eq!(what_is_asked(b"/favicon.ico"), Asked::Favicon);
-    }
 
     #[test]
     fn both_forms_of_a_target_are_split() {

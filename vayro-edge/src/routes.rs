@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use vayro_core::host::Host;
 use vayro_core::ports::DomainStore;
+use vayro_core::visit::{HOST_BUFFER_LEN, HostTable, UnknownHost};
 
-use crate::settings::UnknownHost;
 use crate::shutdown::until_told;
 use crate::upstream::Upstream;
 
@@ -54,11 +54,7 @@ pub(crate) enum Route {
     NotYet,
 }
 
-#[derive(Debug)]
-struct Table {
-    hosts: HashMap<Box<str>, Route>,
-    fallback: Route,
-}
+type Table = HostTable<Route>;
 
 /// The table of hosts. Reading it is one atomic load and at most one look.
 #[derive(Debug)]
@@ -87,7 +83,7 @@ impl Routes {
         let default_domain =
             Arc::new(Domain { index: DomainIndex::DEFAULT, host: None, name: default_host.clone() });
         let routes = Self {
-            table: ArcSwap::from_pointee(Table { hosts: HashMap::new(), fallback: Route::NotYet }),
+            table: ArcSwap::from_pointee(Table::new([], [], [], Route::NotYet)),
             indexes: Mutex::new(HashMap::new()),
             default_domain,
             default_hosts: std::iter::once(default_host).chain(further_hosts).collect(),
@@ -103,14 +99,13 @@ impl Routes {
 
     /// Returns what answers `host`, which is lower case and without port; `None` if the request has none.
     pub(crate) fn find(&self, host: Option<&str>) -> Route {
-        let table = self.table.load();
-        host.and_then(|host| table.hosts.get(host)).unwrap_or(&table.fallback).clone()
+        self.table.load().find(host).clone()
     }
 
     /// Looks at the domain of short links that `host` is, without a copy; `None` if it is anything else.
     pub(crate) fn with_short<T>(&self, host: &str, look: impl FnOnce(&Domain) -> T) -> Option<T> {
         let table = self.table.load();
-        match table.hosts.get(host).unwrap_or(&table.fallback) {
+        match table.find(Some(host)) {
             Route::Short(domain) => Some(look(domain)),
             _ => None,
         }
@@ -149,7 +144,7 @@ impl Routes {
     /// Returns the domains besides the default one.
     pub(crate) fn domains(&self) -> Vec<Host> {
         let table = self.table.load();
-        let hosts = table.hosts.values().filter_map(|route| match route {
+        let hosts = table.routes().filter_map(|route| match route {
             Route::Short(domain) => domain.host.clone(),
             _ => None,
         });
@@ -170,20 +165,17 @@ impl Routes {
     }
 
     fn publish(&self, domains: &[Host], fallback: Route) {
-        let mut hosts = HashMap::new();
-        for host in domains {
+        let domains = domains.iter().map(|host| {
             let domain =
                 Domain { index: self.give_index(host), host: Some(host.clone()), name: host.clone() };
-            hosts.insert(Box::from(host.as_str()), Route::Short(Arc::new(domain)));
-        }
-        // The instance's own names win over a domain that somebody registered under the same name.
-        for host in &self.default_hosts {
-            hosts.insert(host.as_str().into(), Route::Short(Arc::clone(&self.default_domain)));
-        }
-        for (host, upstream) in &self.upstreams {
-            hosts.insert(host.as_str().into(), Route::Upstream(Arc::clone(upstream)));
-        }
-        self.table.store(Arc::new(Table { hosts, fallback }));
+            (host.clone(), Route::Short(Arc::new(domain)))
+        });
+        let defaults = self.default_hosts.iter();
+        let defaults = defaults.map(|host| (host.clone(), Route::Short(Arc::clone(&self.default_domain))));
+        let upstreams = self.upstreams.iter();
+        let upstreams =
+            upstreams.map(|(host, upstream)| (host.clone(), Route::Upstream(Arc::clone(upstream))));
+        self.table.store(Arc::new(Table::new(domains, defaults, upstreams, fallback)));
     }
 
     /// Returns the index of a domain, a new one if it has none.
@@ -226,28 +218,9 @@ impl Routes {
     }
 }
 
-/// Longest host that can be one of ours.
-const HOST_LEN_MAX: usize = Host::LEN_MAX + 1;
-
-/// Brings the host of a request into the form of the table, in `buffer`: lower case, without port and
-/// closing dot. `None` if it cannot be one of ours.
-pub(crate) fn normal_host<'a>(authority: &[u8], buffer: &'a mut [u8; HOST_LEN_MAX]) -> Option<&'a str> {
-    let end = if authority.first() == Some(&b'[') {
-        authority.iter().position(|b| *b == b']')? + 1
-    } else {
-        authority.iter().position(|b| *b == b':').unwrap_or(authority.len())
-    };
-    let host = &authority[..end];
-    let host = host.strip_suffix(b".").unwrap_or(host);
-    let room = buffer.get_mut(..host.len()).filter(|room| !room.is_empty())?;
-    room.copy_from_slice(host);
-    room.make_ascii_lowercase();
-    std::str::from_utf8(room).ok()
-}
-
 /// Room for [`normal_host`].
-pub(crate) const fn host_buffer() -> [u8; HOST_LEN_MAX] {
-    [0; HOST_LEN_MAX]
+pub(crate) const fn host_buffer() -> [u8; HOST_BUFFER_LEN] {
+    [0; HOST_BUFFER_LEN]
 }
 
 #[cfg(test)]
@@ -256,25 +229,6 @@ mod tests {
 
     fn host(text: &str) -> Host {
         text.parse().expect("valid")
-    }
-
-    #[test]
-    fn hosts_are_compared_in_one_form() {
-        for (given, normal) in [
-            ("Go.Example.COM", Some("go.example.com")),
-            ("go.example.com:8080", Some("go.example.com")),
-            ("go.example.com.", Some("go.example.com")),
-            ("go.example.com.:80", Some("go.example.com")),
-            ("[::1]:8080", Some("[::1]")),
-            ("[::1", None),
-            ("", None),
-            (":80", None),
-        ] {
-            let mut buffer = host_buffer();
-            assert_eq!(normal_host(given.as_bytes(), &mut buffer), normal, "{given}");
-        }
-        let long = "a".repeat(400);
-        assert_eq!(normal_host(long.as_bytes(), &mut host_buffer()), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can be configured about the edge. `config/vayro.toml` has the defaults and the reasons.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use vayro_backends::config::{ConfigErrors, Layers, Size, Span};
 use vayro_core::host::Host;
 use vayro_core::target::TargetUrl;
-use vayro_core::visitor::network;
+use vayro_core::visit::{ClickAddress, ClickPolicy, PrivacySignal, UnknownHost};
 
 /// Smallest and largest limit of a request head; Pingora itself takes no more than a mebibyte.
 const HEAD_SIZES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 19;
@@ -148,49 +148,6 @@ pub struct UpstreamSettings {
     pub tls: bool,
 }
 
-/// What happens to requests for a host that nobody registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnknownHost {
-    /// They are for the default domain.
-    Default,
-    /// They are refused.
-    Reject,
-}
-
-/// What of a visitor's address leaves the edge with a click.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClickAddress {
-    /// All of it.
-    Full,
-    /// The network: IPv4 cut to /24, IPv6 to /48.
-    Truncated,
-    /// Nothing.
-    None,
-}
-
-impl ClickAddress {
-    /// Returns what is left of an address.
-    pub(crate) fn of(self, ip: IpAddr) -> Option<IpAddr> {
-        match self {
-            Self::Full => Some(ip),
-            Self::Truncated => Some(network(ip)),
-            Self::None => None,
-        }
-    }
-}
-
-/// What a browser's wish for privacy does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PrivacySignal {
-    /// Nothing.
-    Ignore,
-    /// The click counts and says nothing about the visitor.
-    Respect,
-}
-
 impl EdgeSettings {
     /// Reads and checks the section; mistakes go to `errors`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
@@ -242,6 +199,15 @@ impl EdgeSettings {
             rule(holds, key, "must be more than nothing");
         }
         mistakes
+    }
+
+    /// Returns what of a visitor leaves the edge with a click.
+    pub(crate) fn click_policy(&self) -> ClickPolicy {
+        ClickPolicy {
+            address: self.click_address,
+            global_privacy_control: self.global_privacy_control,
+            do_not_track: self.do_not_track,
+        }
     }
 
     /// Returns how many threads serve connections.

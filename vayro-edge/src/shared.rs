@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderValue;
-use ipnet::IpNet;
 use tokio::sync::watch;
 use vayro_core::ports::ClickSink;
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visit::{Head, is_within};
 
 use crate::cache::LinkCache;
 use crate::clicks::{Ledger, Rings};
@@ -38,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) redirects: RedirectForms,
     pub(crate) pages: Pages,
     /// Where `/` leads; `None` shows a page.
-    pub(crate) root_redirect: Option<HeaderValue>,
+    pub(crate) root_redirect: Option<Head>,
     pub(crate) certificates: Certificates,
     pub(crate) connections: ConnectionLimits,
     /// How many unknown codes networks may still ask for.
@@ -68,9 +67,4 @@ impl Shared {
     pub(crate) fn is_trusted(&self, peer: std::net::IpAddr) -> bool {
         is_within(&self.settings.trusted_proxies, peer)
     }
-}
-
-/// Tells whether `address` lies in one of `nets`.
-pub(crate) fn is_within(nets: &[IpNet], address: std::net::IpAddr) -> bool {
-    nets.iter().any(|net| net.contains(&address))
 }

@@ -11,10 +11,11 @@ use pingora::http::RequestHeader;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::watch;
+use vayro_core::visit::X_FORWARDED_FOR;
 
 use crate::settings::UpstreamSettings;
 use crate::shutdown::until_told;
-use crate::visitor::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::visitor::X_FORWARDED_PROTO;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

@@ -7,7 +7,6 @@
 mod admin;
 mod backoff;
 mod deps;
-pub mod enrich;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod health;
@@ -20,6 +19,8 @@ mod schedule;
 mod settings;
 mod stop;
 mod worker;
+
+pub use vayro_enrich as enrich;
 
 pub use deps::{Clock, SharedRng, WorkerDeps};
 pub use ingest::{ALONE_ATTEMPTS, CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};

@@ -83,6 +83,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Returns what it enriches clicks with.
+    pub fn enricher(&self) -> Arc<Enricher> {
+        Arc::clone(&self.pipeline.enricher)
+    }
+
     /// Reads all rules and the GeoIP database and binds the admin listener. Takes nothing from the stream yet.
     pub async fn new(settings: WorkerSettings, deps: WorkerDeps) -> Result<Self, WorkerError> {
         #[cfg(feature = "failpoints")]

@@ -3,8 +3,7 @@
 use memchr::memchr;
 use vayro_core::click::ClickMethod;
 use vayro_core::short_code::ShortCode;
-
-use crate::visitor::VisitHeaders;
+use vayro_core::visit::VisitHeaders;
 
 /// Most header lines of a plain visit; browsers send some twenty.
 const LINES_MAX: usize = 64;

@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, LOCATION};
-use http::{HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use vayro_core::link::RedirectStatus;
 use vayro_core::resolve::CachedLink;
-use vayro_core::target::TargetUrl;
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visit::{redirect_differences, redirect_template};
 
-/// `X-Robots-Tag`; search engines should list the target, not the short link.
-pub(crate) const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+use crate::answer::{add_places, header_without_places};
 
 /// The redirects of every status.
 #[derive(Debug)]
@@ -33,8 +29,7 @@ struct Form {
 }
 
 impl RedirectForms {
-    /// Makes every form. Browsers may remember a permanent redirect for `permanent_max_age`: without a limit they
-    /// would do so for ever, and no edit and no click would be seen again.
+    /// Makes every form. Browsers may remember a permanent redirect for `permanent_max_age`.
     pub(crate) fn new(permanent_max_age: Duration) -> Self {
         Self { permanent_max_age, forms: RedirectStatus::ALL.map(|status| form(status, permanent_max_age)) }
     }
@@ -50,10 +45,8 @@ impl RedirectForms {
     /// Never: a target is visible ASCII.
     pub(crate) fn header(&self, link: &CachedLink, now: Timestamp) -> Box<ResponseHeader> {
         let mut header = Box::new(self.of(link.status).header.clone());
-        set(&mut header, LOCATION, location(&link.target));
-        if let Some(expires_at) = link.expires_at.filter(|_| link.status.is_permanent()) {
-            // No browser may remember the answer past the end of the link.
-            set(&mut header, CACHE_CONTROL, permanent(expires_at.since(now).min(self.permanent_max_age)));
+        for (name, value) in redirect_differences(link, now, self.permanent_max_age) {
+            header.insert_header(name, value).expect("names and values are valid");
         }
         header
     }
@@ -73,51 +66,20 @@ impl RedirectForms {
 }
 
 fn form(status: RedirectStatus, permanent_max_age: Duration) -> Form {
-    // Without a case map: ours are written as they are and cost no second table. Room for six headers, so
-    // that values which differ are put into their places instead of growing the copy.
-    let mut header =
-        ResponseHeader::build_no_case(status.code(), Some(6)).expect("redirect statuses are valid statuses");
-    let cache_control = if status.is_permanent() {
-        permanent(permanent_max_age)
-    } else {
-        HeaderValue::from_static("private, max-age=0")
-    };
-    // No Referrer-Policy: the page that carries the link decides what its visitors' referrer tells. `Location` comes
-    // first.
-    for (name, value) in [
-        (LOCATION, HeaderValue::from_static("")),
-        (CACHE_CONTROL, cache_control),
-        (CONTENT_LENGTH, HeaderValue::from_static("0")),
-        (X_ROBOTS_TAG, HeaderValue::from_static("noindex")),
-    ] {
-        set(&mut header, name, value);
-    }
+    let mut header = header_without_places(&redirect_template(status, permanent_max_age));
     let mut before = format!("HTTP/1.1 {}\r\n", header.status).into_bytes();
     let start = before.len();
     header.header_to_h1_wire(&mut before);
     let colon = memchr::memchr(b':', &before[start..]).expect("a header has a name");
     let behind = before.split_off(start + colon + ": ".len());
-    for name in [DATE, CONNECTION] {
-        set(&mut header, name, HeaderValue::from_static(""));
-    }
+    add_places(&mut header);
     Form { header, before: before.into(), behind: behind.into() }
-}
-
-fn set(header: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
-    header.insert_header(name, value).expect("names and values are valid");
-}
-
-fn location(target: &TargetUrl) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(target.as_str().as_bytes()))
-        .expect("targets are visible ASCII")
-}
-
-fn permanent(max_age: Duration) -> HeaderValue {
-    HeaderValue::try_from(format!("private, max-age={}", max_age.as_secs())).expect("digits and letters")
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::CACHE_CONTROL;
+
     use super::*;
 
     fn link(json: &str) -> CachedLink {

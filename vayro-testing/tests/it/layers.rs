@@ -11,14 +11,19 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("vayro-sqlite", &["vayro-core"], &["redis", "axum", "pingora", "reqwest"]),
     ("vayro-redis", &["vayro-core"], &["sqlx", "axum", "pingora", "reqwest"]),
     ("vayro-spool", &["vayro-core"], &["sqlx", "redis", "axum", "pingora", "reqwest"]),
+    ("vayro-enrich", &["vayro-core"], &["tokio", "sqlx", "redis", "axum", "pingora", "reqwest"]),
     (
         "vayro-backends",
         &["vayro-core", "vayro-postgres", "vayro-sqlite", "vayro-redis", "vayro-spool"],
         &["sqlx", "redis", "axum", "pingora", "reqwest"],
     ),
     ("vayro-edge", &["vayro-core", "vayro-backends"], &["sqlx", "redis", "axum"]),
-    ("vayro-api", &["vayro-core", "vayro-backends"], &["sqlx", "redis", "pingora"]),
-    ("vayro-worker", &["vayro-core", "vayro-backends"], &["sqlx", "redis", "axum", "pingora"]),
+    ("vayro-api", &["vayro-core", "vayro-enrich", "vayro-backends"], &["sqlx", "redis", "pingora"]),
+    (
+        "vayro-worker",
+        &["vayro-core", "vayro-enrich", "vayro-backends"],
+        &["sqlx", "redis", "axum", "pingora"],
+    ),
     (
         "vayro-cli",
         &["vayro-core", "vayro-backends", "vayro-edge", "vayro-api", "vayro-worker"],

@@ -8,7 +8,7 @@ const HOST_LEN_MAX: usize = 253;
 /// Returns the host of a referrer in lower case without `www.`; empty if it has none.
 ///
 /// Android apps name themselves as `android-app://com.example.app/`; their package name is the host.
-pub(super) fn host(referrer: &str) -> String {
+pub(crate) fn host(referrer: &str) -> String {
     if referrer.is_empty() {
         return String::new();
     }

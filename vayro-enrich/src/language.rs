@@ -5,7 +5,7 @@ const TAG_LEN_MAX: usize = 16;
 
 /// Returns the first tag of an `Accept-Language` header in the usual spelling (`de`, `pt-BR`,
 /// `zh-Hant-TW`), cut at a subtag if it is too long; empty if there is none.
-pub(super) fn first_tag(header: &str) -> String {
+pub(crate) fn first_tag(header: &str) -> String {
     let tag = header.split([',', ';']).next().unwrap_or_default().trim();
     let mut out = String::new();
     for (position, subtag) in tag.split(['-', '_']).enumerate() {

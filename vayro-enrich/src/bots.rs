@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher24;
 use vayro_core::click::clean;
 
 /// Robots known from the npm package of this name, unmodified.
-const BUILT_IN: &str = include_str!("../../data/crawler-user-agents.json");
+const BUILT_IN: &str = include_str!("../data/crawler-user-agents.json");
 /// Most rules a file may have.
 const RULES_MAX: usize = 20_000;
 /// Longest name of a rule, in bytes; the column's length.

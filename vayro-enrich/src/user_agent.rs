@@ -12,7 +12,7 @@ use super::device::{DeviceType, device_type};
 use super::family;
 
 /// How browsers and systems are told apart: `regexes.yaml` of uap-core, unmodified.
-const BUILT_IN: &[u8] = include_bytes!("../../data/uap-core-regexes.yaml");
+const BUILT_IN: &[u8] = include_bytes!("../data/uap-core-regexes.yaml");
 
 /// What is known about a visitor's software.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

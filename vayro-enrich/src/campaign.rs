@@ -10,18 +10,18 @@ const PARAMETERS_MAX: usize = 50;
 
 /// `utm_…` values and the way the link was reached.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Campaign {
-    pub(super) source: String,
-    pub(super) medium: String,
-    pub(super) name: String,
-    pub(super) term: String,
-    pub(super) content: String,
+pub(crate) struct Campaign {
+    pub(crate) source: String,
+    pub(crate) medium: String,
+    pub(crate) name: String,
+    pub(crate) term: String,
+    pub(crate) content: String,
     /// The link was printed as a QR code.
-    pub(super) is_qr: bool,
+    pub(crate) is_qr: bool,
 }
 
 /// Reads a query string without its `?`. Of a repeated parameter the first one counts.
-pub(super) fn read(query: &str) -> Campaign {
+pub(crate) fn read(query: &str) -> Campaign {
     let mut found = Campaign::default();
     if query.is_empty() {
         return found;

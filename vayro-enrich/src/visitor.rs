@@ -13,7 +13,7 @@ pub type Salt = [u8; 16];
 ///
 /// The workspace is part of it, so the visitors of two customers cannot be joined. Of an IPv6 address
 /// only the /64 counts, since a device changes the rest at will. `ip` is canonical.
-pub(super) fn pseudonym(salt: &Salt, workspace: WorkspaceId, ip: IpAddr, user_agent: &str) -> i64 {
+pub(crate) fn pseudonym(salt: &Salt, workspace: WorkspaceId, ip: IpAddr, user_agent: &str) -> i64 {
     let mut hasher = SipHasher24::new_with_key(salt);
     // Parts of fixed length first, the only variable one last: no two inputs run together.
     hasher.write(workspace.as_uuid().as_bytes());

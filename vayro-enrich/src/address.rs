@@ -18,7 +18,7 @@ pub enum AddressPolicy {
 }
 
 /// Returns the text to store, empty if nothing is to be stored. `ip` is canonical.
-pub(super) fn stored(policy: AddressPolicy, ip: IpAddr) -> String {
+pub(crate) fn stored(policy: AddressPolicy, ip: IpAddr) -> String {
     match policy {
         AddressPolicy::None => String::new(),
         AddressPolicy::Truncate => {
