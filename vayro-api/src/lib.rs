@@ -15,6 +15,7 @@ mod context;
 mod cursor;
 mod domains;
 mod events;
+mod explain;
 mod export;
 mod extract;
 mod health;
@@ -47,6 +48,7 @@ pub use accounts::{AccountError, CreatedAccount, NewAccount, create_user, set_pa
 pub use auth::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, PasswordError, Passwords};
 pub use bootstrap::{FirstAccount, bootstrap};
 pub use clock::{Clock, Random};
+pub use explain::{EdgeMemory, Explainer, VisitSettings};
 pub use health::is_ready;
 pub use metrics::Metrics;
 pub use outbox::OutboxSignal;

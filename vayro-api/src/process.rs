@@ -12,6 +12,7 @@ use vayro_backends::process::{ReadyLine, Role, Started};
 use vayro_backends::{Roles, clock};
 use vayro_core::ports::StoreError;
 
+use crate::explain::{Explainer, VisitSettings};
 use crate::serve::{serve_admin, serve_state};
 use crate::settings::Section;
 use crate::state::ApiState;
@@ -29,7 +30,7 @@ enum ApiError {
     Database(#[from] StoreError),
 }
 
-struct ApiRole(Section);
+struct ApiRole(Section, VisitSettings);
 
 impl Role for ApiRole {
     const NAME: &'static str = "API";
@@ -37,7 +38,8 @@ impl Role for ApiRole {
     type Error = ApiError;
 
     fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
-        Section::read(layers, errors).map(Self)
+        let (section, visits) = (Section::read(layers, errors), VisitSettings::read(layers, errors));
+        Some(Self(section?, visits?))
     }
 
     async fn serve(self, started: &Started) -> Result<(), ApiError> {
@@ -48,10 +50,11 @@ impl Role for ApiRole {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
+        let explainer = Explainer::new(self.1, backends.shared_cache.clone());
         let ready = ReadyLine::default()
             .with("api", [format!("http://{address}")])
             .with("admin", admin.as_ref().map(|(_, address)| format!("http://{address}")));
-        let state = Arc::new(ApiState::new(backends, settings));
+        let state = Arc::new(ApiState::new(backends, settings, explainer));
 
         let stop_rest = watch::Sender::new(false);
         let drainer = backends.spawn_drainer(stop_rest.subscribe());

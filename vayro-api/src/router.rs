@@ -11,13 +11,14 @@ use crate::openapi::{Document, DocumentText, get_document};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 use crate::{
-    analytics, audit, domains, events, export, health, idempotency, keys, layers, links, live, me, openapi,
-    ops, sessions, shares, workspaces,
+    analytics, audit, domains, events, explain, export, health, idempotency, keys, layers, links, live, me,
+    openapi, ops, sessions, shares, workspaces,
 };
 
 fn routes() -> OpenApiRouter<SharedState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(links::router())
+        .merge(explain::router())
         .merge(analytics::router())
         .merge(events::router())
         .merge(export::router())

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 use vayro_backends::Backends;
 
+use crate::explain::{Explainer, VisitSettings};
 use crate::router::{admin_router, router};
 use crate::settings::ApiSettings;
 use crate::state::{ApiState, SharedState};
@@ -41,7 +42,8 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: watch::Receiver<bool>,
 ) {
-    serve_state(Arc::new(ApiState::new(backends, settings)), listener, shutdown).await;
+    let explainer = Explainer::new(VisitSettings::default(), backends.shared_cache.clone());
+    serve_state(Arc::new(ApiState::new(backends, settings, explainer)), listener, shutdown).await;
 }
 
 /// Answers requests on `listener` until `shutdown` is true, then finishes the running ones within

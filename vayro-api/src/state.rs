@@ -12,6 +12,7 @@ use vayro_core::ports::{
 
 use crate::auth::Passwords;
 use crate::clock::{Clock, Random};
+use crate::explain::Explainer;
 use crate::export::{EXPORTS_MAX, EXPORTS_OF_WORKSPACE_MAX};
 use crate::idempotency::KeyedRequests;
 use crate::live::LiveHub;
@@ -103,6 +104,8 @@ pub struct ApiState {
     pub settings: ApiSettings,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
+    /// Explains what visits get.
+    pub explainer: Explainer,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Requests that go on when their clients leave.
@@ -117,12 +120,12 @@ pub struct ApiState {
 
 impl ApiState {
     /// Puts the state together for a process.
-    pub fn new(backends: &Backends, settings: ApiSettings) -> Self {
+    pub fn new(backends: &Backends, settings: ApiSettings, explainer: Explainer) -> Self {
         let ports = Ports::from(backends);
         let signal = OutboxSignal::from(backends);
         let state = Self::with_ports(ports, settings, signal, Clock::system(), Random::from_os());
         let metrics = state.metrics.clone().with_replica(backends.replica().cloned());
-        Self { metrics, ..state }
+        Self { metrics, explainer, ..state }
     }
 
     /// Puts the state together with a clock and a randomness of the caller's own.
@@ -144,6 +147,7 @@ impl ApiState {
             random,
             settings,
             passwords,
+            explainer: Explainer::default(),
             metrics,
             keyed_requests,
             exports: Slots::new(EXPORTS_OF_WORKSPACE_MAX, EXPORTS_MAX),

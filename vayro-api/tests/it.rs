@@ -13,6 +13,8 @@ mod audit;
 mod domains;
 #[path = "it/events.rs"]
 mod events;
+#[path = "it/explain.rs"]
+mod explain;
 #[path = "it/export.rs"]
 mod export;
 #[path = "it/gate.rs"]

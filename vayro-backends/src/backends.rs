@@ -63,6 +63,8 @@ pub struct Backends {
     pub database: Arc<dyn LinkLookup>,
     /// Look-ups for edges: the shared cache over the guarded database.
     pub lookup: Arc<dyn LinkLookup>,
+    /// What the shared cache holds, for those who only look; `None` where there is no shared cache.
+    pub shared_cache: Option<Arc<dyn LinkLookup>>,
     /// Tells caches about changes.
     pub publisher: Arc<dyn LinkPublisher>,
     /// Takes clicks; with [`Roles::EDGE`](crate::Roles::EDGE) through the spool.

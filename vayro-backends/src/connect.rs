@@ -13,8 +13,8 @@ use vayro_core::ports::{
 use vayro_core::rollup::RolledUpAnalytics;
 use vayro_postgres::{PgReplica, PgStores, PostgresConfig};
 use vayro_redis::{
-    RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports, RedisLookup,
-    RedisPublisher, RedisRateLimiter, RedisRecentVisits,
+    RedisCachedLinks, RedisClickSink, RedisClickStream, RedisClient, RedisDeadLetters, RedisEdgeReports,
+    RedisLookup, RedisPublisher, RedisRateLimiter, RedisRecentVisits,
 };
 use vayro_spool::{
     DiskLedger, EmbeddedClicks, SpillingOptions, SpillingSink, Spool, SpoolError, SpoolOptions,
@@ -207,6 +207,7 @@ async fn clustered(
         retention: stores.clone(),
         database: stores,
         lookup: Arc::new(RedisLookup::new(&redis, guarded)),
+        shared_cache: Some(Arc::new(RedisCachedLinks::new(&redis))),
         publisher: Arc::new(RedisPublisher::new(&redis)),
         sink,
         stream: Arc::new(RedisClickStream::new(&redis, &*name)),
@@ -348,6 +349,7 @@ async fn embedded(config: &EmbeddedConfig, roles: Roles) -> Result<Backends, Con
         retention: stores.clone(),
         lookup: guarded(stores.clone(), config.lookup),
         database: stores,
+        shared_cache: None,
         publisher: broadcast.clone(),
         sink: Arc::new(ClosedClicks),
         stream: Arc::new(ClosedClicks),

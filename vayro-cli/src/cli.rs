@@ -43,6 +43,7 @@ pub enum Command {
     Up(Box<commands::up::UpArgs>),
     #[command(subcommand)]
     Link(commands::link::LinkCommand),
+    Explain(Box<commands::explain::ExplainArgs>),
     Stats(Box<commands::stats::StatsArgs>),
     Events(Box<commands::events::EventsArgs>),
     Export(Box<commands::export::ExportArgs>),
@@ -114,6 +115,7 @@ impl Command {
             #[cfg(feature = "server")]
             Self::Up(_) => Ok(()),
             Self::Link(command) => command.run(ui, context).await,
+            Self::Explain(args) => commands::explain::run(ui, context, *args).await,
             Self::Stats(args) => commands::stats::run(ui, context, *args).await,
             Self::Events(args) => commands::events::run(ui, context, *args).await,
             Self::Export(args) => commands::export::run(ui, context, *args).await,

@@ -5,6 +5,7 @@ pub mod analytics;
 pub mod audit;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod http;
 pub mod links;
 pub mod operations;

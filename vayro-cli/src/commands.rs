@@ -14,6 +14,7 @@ pub mod domain;
 #[cfg(feature = "server")]
 pub mod edge;
 pub mod events;
+pub mod explain;
 pub mod export;
 #[cfg(feature = "server")]
 pub mod geoip;

@@ -20,6 +20,8 @@ mod it {
     #[cfg(feature = "server")]
     mod events;
     #[cfg(feature = "server")]
+    mod explain;
+    #[cfg(feature = "server")]
     mod files;
     #[cfg(feature = "server")]
     mod geoip;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use vayro_core::link::LinkKey;
+use vayro_core::visit::Remembered;
 
+use crate::cache::key_of;
 use crate::metrics::Exposition;
 use crate::shared::Shared;
 
@@ -12,6 +15,17 @@ use crate::shared::Shared;
 #[derive(Clone)]
 pub struct Observer {
     pub(crate) shared: Arc<Shared>,
+}
+
+impl Observer {
+    /// Tells what the edge has in its memory about a link, without asking anybody and without a trace.
+    pub fn remembered(&self, key: &LinkKey) -> Remembered {
+        let shared = &self.shared;
+        match shared.routes.index_of(key.domain.as_ref()) {
+            Some(index) => shared.links.peek(key_of(index, key), (shared.clock)()),
+            None => Remembered::Nothing,
+        }
+    }
 }
 
 /// Whether an edge should get requests.

@@ -26,6 +26,7 @@ use vayro_core::link::LinkKey;
 use vayro_core::ports::{LinkLookup, StoreError};
 use vayro_core::resolve::CachedLink;
 use vayro_core::timestamp::Timestamp;
+use vayro_core::visit::Remembered;
 
 pub(crate) use entry::{Entry, Lifetimes};
 pub(crate) use key::KeyRef;
@@ -200,6 +201,25 @@ impl LinkCache {
         match self.absent.get(&key) {
             Some(absence) if absence.epoch == epoch && now.as_micros() < absence.until => Read::Absent,
             _ => Read::Miss(None),
+        }
+    }
+
+    /// Tells what is known about `key` at `now`, as [`Self::read`] would find it, without leaving a trace.
+    pub(crate) fn peek(&self, key: KeyRef<'_>, now: Timestamp) -> Remembered {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if let Some(entry) = self.present.peek(&key) {
+            let link = entry.link.clone();
+            return match entry.freshness(now, epoch, &self.options.lifetimes) {
+                Freshness::Fresh => Remembered::Fresh(link),
+                Freshness::Aging => Remembered::Aging(link),
+                Freshness::Stale if entry.has_failed_lately(now) => Remembered::Aging(link),
+                Freshness::Stale => Remembered::Stale(link),
+                Freshness::Dead => Remembered::Nothing,
+            };
+        }
+        match self.absent.peek(&key) {
+            Some(absence) if absence.epoch == epoch && now.as_micros() < absence.until => Remembered::Absent,
+            _ => Remembered::Nothing,
         }
     }
 

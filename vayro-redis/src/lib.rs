@@ -38,7 +38,7 @@ pub use config::RedisConfig;
 pub use dead_letters::RedisDeadLetters;
 pub use feed::RedisInvalidationFeed;
 pub use limits::RedisRateLimiter;
-pub use lookup::RedisLookup;
+pub use lookup::{RedisCachedLinks, RedisLookup};
 pub use names::ShardKeys;
 pub use publisher::RedisPublisher;
 pub use reports::RedisEdgeReports;

@@ -438,6 +438,28 @@ impl System {
         (answer.status().as_u16(), location)
     }
 
+    /// Asks the edge for anything; the status and the headers of the answer, which is not followed.
+    ///
+    /// # Panics
+    ///
+    /// When the edge does not answer.
+    pub async fn ask_edge(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, Vec<(String, String)>) {
+        let url = format!("{}{path}", self.edge_url);
+        let mut request = self.client.request(method.parse().expect("a method"), &url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let text = |value: &reqwest::header::HeaderValue| value.to_str().expect("text").to_owned();
+        let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+        (answer.status().as_u16(), headers.collect())
+    }
+
     /// Returns a link's counted clicks as the API tells them.
     pub async fn clicks(&self, link_id: &str) -> i64 {
         let (status, body) = self.api("GET", &format!("/v1/analytics/{link_id}?interval=all"), None).await;

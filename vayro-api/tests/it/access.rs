@@ -21,6 +21,8 @@ enum Need {
     Role(Role, Scope),
     /// An operator of the instance, and for keys the scope `ops`.
     Operator,
+    /// As `Role`, or as `Operator`.
+    RoleOrOperator(Role, Scope),
 }
 
 const ID: &str = "01890000-0000-7000-8000-000000000001";
@@ -56,6 +58,12 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
             "/v1/links/bulk",
             json!({ "operations": [{ "op": "create", "link": link }] }),
             links_write,
+        ),
+        (
+            Method::POST,
+            "/v1/explain",
+            json!({ "url": "https://vay.test/none" }),
+            Need::RoleOrOperator(Viewer, Scope::LinksRead),
         ),
         (get(), "/v1/analytics", none.clone(), analytics),
         (get(), "/v1/analytics/{link_id}", none.clone(), analytics),
@@ -160,7 +168,7 @@ async fn each_role_gets_as_far_as_it_should() {
             let answer = call(client, &workspace, &method, path, &body).await;
             let found = refusal(&answer);
             let expected = match (need, role) {
-                (Need::Role(_, _), None) => {
+                (Need::Role(_, _) | Need::RoleOrOperator(_, _), None) => {
                     assert_eq!(answer.body["code"], "not_found", "{method} {path} {}", answer.body);
                     continue;
                 }
@@ -195,6 +203,19 @@ async fn each_scope_opens_its_own_routes_and_no_other() {
         let scope = match need {
             Need::Role(_, scope) => scope,
             Need::Operator => Scope::Ops,
+            Need::RoleOrOperator(_, scope) => {
+                for (known, keys) in &pairs {
+                    let expected = ![scope, Scope::Ops].contains(known);
+                    let answer = call(&keys[0], &workspace, &method, path, &body).await;
+                    assert_eq!(
+                        refusal(&answer).is_some(),
+                        expected,
+                        "{known:?} {method} {path} {}",
+                        answer.body
+                    );
+                }
+                continue;
+            }
             Need::Session | Need::Account | Need::Nothing => {
                 let expected = (need == Need::Session).then_some("forbidden");
                 for (_, keys) in &pairs {

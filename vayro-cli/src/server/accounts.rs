@@ -1,7 +1,7 @@
 //! Accounts straight in the database, for the first one of a cluster and for lost passwords.
 
 use clap::Args;
-use vayro_api::{AccountError, ApiState, CreatedAccount, NewAccount};
+use vayro_api::{AccountError, ApiState, CreatedAccount, Explainer, NewAccount};
 use vayro_backends::config::{ConfigErrors, Layers};
 use vayro_backends::{Backends, Roles};
 use vayro_core::account::{Email, User, UserPatch};
@@ -27,7 +27,7 @@ impl DirectArgs {
         let layers = self.config.layers(context, &[])?;
         let (common, api) = checked(&layers, read)?;
         let backends = connect(&common.backend, Roles::TOOLS).await?;
-        let state = ApiState::new(&backends, api);
+        let state = ApiState::new(&backends, api, Explainer::default());
         Ok(Accounts { backends, state })
     }
 }

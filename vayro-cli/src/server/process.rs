@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
-use vayro_api::{ApiState, SharedState};
+use vayro_api::{ApiState, Explainer, SharedState};
 use vayro_backends::config::BackendConfig;
 use vayro_backends::{Backends, Roles, SchemaState, clock};
 use vayro_edge::{BindError, Edge, EdgeDeps};
@@ -122,10 +122,13 @@ async fn bind_roles(
     if defaulted.api_url {
         settings.api.api_url = local_url(&settings.api.api_url, reachable(api_address).port());
     }
-    let api = Arc::new(ApiState::new(backends, settings.api));
     let worker = Worker::new(settings.worker, WorkerDeps::new(backends))
         .await
         .map_err(|error| CommandError::failed("the worker cannot start").caused_by(error))?;
+    let observer = edge.observer();
+    let explainer = Explainer::new(settings.visits, backends.shared_cache.clone())
+        .beside(Arc::new(move |key| observer.remembered(key)), worker.enricher());
+    let api = Arc::new(ApiState::new(backends, settings.api, explainer));
 
     let http = edge.addresses().http.iter().map(|address| format!("http://{}", reachable(*address)));
     let https = edge.addresses().https.iter().map(|address| format!("https://{}", reachable(*address)));

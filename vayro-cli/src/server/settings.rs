@@ -1,6 +1,6 @@
 //! The settings of a process that plays every role.
 
-use vayro_api::ApiSettings;
+use vayro_api::{ApiSettings, VisitSettings};
 use vayro_backends::config::{ConfigErrors, InstanceSettings, Layers};
 use vayro_edge::EdgeSettings;
 use vayro_worker::WorkerSettings;
@@ -16,6 +16,8 @@ pub struct ServerSettings {
     pub edge: EdgeSettings,
     /// The API's.
     pub api: ApiSettings,
+    /// What explanations of visits go by.
+    pub visits: VisitSettings,
     /// The worker's.
     pub worker: WorkerSettings,
 }
@@ -28,7 +30,8 @@ impl ServerSettings {
         let api = instance.as_ref().and_then(|instance| ApiSettings::read(instance, layers, errors));
         let common = CommonSettings::with_instance(instance, layers, errors);
         let edge = EdgeSettings::read(layers, errors);
+        let visits = VisitSettings::read(layers, errors);
         let worker = WorkerSettings::read(layers, errors);
-        Some(Self { common: common?, edge: edge?, api: api?, worker: worker? })
+        Some(Self { common: common?, edge: edge?, api: api?, visits: visits?, worker: worker? })
     }
 }

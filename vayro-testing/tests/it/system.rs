@@ -5,6 +5,7 @@ mod chaos;
 mod clustered;
 mod disks;
 mod embedded;
+mod explain;
 mod faults;
 mod privacy;
 mod real_input;
