@@ -5,50 +5,34 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use pingora::listeners::tls::Acceptor;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 use vayro_backends::Backends;
 use vayro_backends::handover::Inherited;
 use vayro_core::host::Host;
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
 };
-use vayro_core::visit::root_redirect;
 
 use crate::admin::Observer;
-use crate::cache::{CacheOptions, Lifetimes, LinkCache};
-use crate::clicks::{Ledger, Rings, ship};
-use crate::log_limit::LogLimit;
-use crate::metrics::Metrics;
-use crate::misses::MissBudgets;
-use crate::pages::Pages;
-use crate::redirect::RedirectForms;
-use crate::report::Boards;
-use crate::routes::Routes;
-use crate::server::{ConnectionLimits, EdgeService, Listener};
+use crate::admin_server;
+use crate::server::{EdgeService, Listener};
 use crate::settings::EdgeSettings;
 use crate::shared::{Clock, Shared};
+use crate::short_links::{Core, Running};
 use crate::shutdown::{Drain, until_told};
-use crate::snapshot::Snapshots;
 use crate::tls::{CertificateError, Certificates};
 use crate::upgrade::{SocketName, Upgrades, inherit_or_listen};
 use crate::upstream::Upstream;
-use crate::{admin_server, feed, report};
 
 /// File descriptors that are no connections of visitors: listeners, files, connections to back ends.
 const OTHER_DESCRIPTORS: u64 = 512;
 /// Tasks accepting on one listener; more only queue up on the same socket.
 const ACCEPT_LOOPS_MAX: usize = 4;
-/// How long helpers may take to end.
-const HELPERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an edge needs from outside. Everything here lives on the runtime that calls [`Edge::bind`].
 pub struct EdgeDeps {
@@ -140,17 +124,12 @@ pub struct EdgeAddresses {
 
 /// An edge with its sockets bound.
 pub struct Edge {
-    shared: Arc<Shared>,
+    core: Core,
     listeners: Vec<Listener>,
     admin: Option<TcpListener>,
     addresses: EdgeAddresses,
     tls: Option<Arc<Acceptor>>,
     upstreams: Vec<Arc<Upstream>>,
-    feed: Box<dyn InvalidationFeed>,
-    boards: Boards,
-    domains: Arc<dyn DomainStore>,
-    snapshots: Option<Snapshots>,
-    runtime: Handle,
 }
 
 impl Edge {
@@ -197,75 +176,13 @@ impl Edge {
             .iter()
             .map(|upstream| (upstream.host.clone(), Arc::new(Upstream::new(upstream))))
             .collect();
-        let further_hosts = settings.default_hosts.clone();
-        let routes = Routes::new(deps.default_host, further_hosts, upstreams.clone(), settings.unknown_host);
+        let core = Core::new(settings, deps, certificates, upstreams.clone()).await;
         let upstreams: Vec<_> = upstreams.into_iter().map(|(_, upstream)| upstream).collect();
-        let runtime = Handle::current();
-        let metrics = Arc::new(Metrics::default());
-        let links = LinkCache::new(
-            cache_options(&settings),
-            deps.lookup,
-            Arc::clone(&deps.clock),
-            Arc::clone(&metrics),
-            runtime.clone(),
-        );
-        let rings = Rings::new(settings.thread_count(), settings.click_ring_len, Arc::clone(&metrics));
-        let shared = Arc::new(Shared {
-            ledger: Ledger::new(Arc::clone(&deps.name), deps.ledger_file),
-            name: deps.name,
-            clock: deps.clock,
-            routes,
-            links: Arc::new(links),
-            rings,
-            sink: deps.sink,
-            redirects: RedirectForms::new(settings.permanent_max_age),
-            pages: Pages::new(),
-            root_redirect: settings.root_redirect.as_ref().map(root_redirect),
-            certificates,
-            connections: ConnectionLimits::new(
-                settings.connections_max,
-                settings.connections_per_address_max,
-            ),
-            misses: MissBudgets::new(settings.misses_per_minute),
-            metrics,
-            draining: watch::Sender::new(false),
-            handed_over: watch::Sender::new(false),
-            idle_ends: watch::Sender::new(false),
-            is_feed_connected: AtomicBool::new(deps.feed.is_connected()),
-            is_draining: AtomicBool::new(false),
-            is_serving: AtomicBool::new(false),
-            settings,
-        });
-        let is_wanted = !shared.settings.snapshot_every.is_zero();
-        let path = deps.snapshot.filter(|_| is_wanted);
-        let snapshots = path.map(|path| Snapshots { shared: Arc::clone(&shared), path });
-        // Links first: with the domains come their visitors.
-        let known = match &snapshots {
-            Some(snapshots) => snapshots.restore().await,
-            None => None,
-        };
-        if !shared.routes.read(&*deps.domains).await
-            && let Some(domains) = known
-        {
-            shared.routes.restore_domains(&domains);
-        }
         for upstream in &upstreams {
             upstream.resolve().await;
         }
-        let (listeners, admin, addresses) = listen_all(&shared.settings, inherited)?;
-        Ok(Self {
-            shared,
-            listeners,
-            admin,
-            addresses,
-            tls,
-            upstreams,
-            feed: deps.feed,
-            boards: Boards { reports: deps.reports, ledger: deps.ledger },
-            domains: deps.domains,
-            snapshots,
-            runtime,
-        })
+        let (listeners, admin, addresses) = listen_all(&core.shared.settings, inherited)?;
+        Ok(Self { core, listeners, admin, addresses, tls, upstreams })
     }
 
     /// Returns where the edge listens, with the ports the kernel chose.
@@ -275,12 +192,12 @@ impl Edge {
 
     /// Returns what sees into the edge while it runs.
     pub fn observer(&self) -> Observer {
-        Observer { shared: Arc::clone(&self.shared) }
+        Observer { shared: Arc::clone(&self.core.shared) }
     }
 
     /// Lets the edge be upgraded by whoever asks for it in `data_dir`; `None` if that cannot be.
     pub fn upgrades(&self, data_dir: &Path) -> Option<Upgrades> {
-        let (shared, snapshots) = (Arc::clone(&self.shared), self.snapshots.clone());
+        let (shared, snapshots) = (Arc::clone(&self.core.shared), self.core.snapshots.clone());
         Upgrades::listen(data_dir, self.sockets(), shared, snapshots)
     }
 
@@ -293,7 +210,7 @@ impl Edge {
                 if listener.is_tls { SocketName::Https(configured) } else { SocketName::Http(configured) };
             sockets.push((name.to_string(), listener.socket.try_clone()?));
         }
-        if let (Some(admin), Some(configured)) = (&self.admin, self.shared.settings.admin) {
+        if let (Some(admin), Some(configured)) = (&self.admin, self.core.shared.settings.admin) {
             sockets.push((
                 SocketName::Admin(configured).to_string(),
                 admin.as_fd().try_clone_to_owned()?.into(),
@@ -327,13 +244,24 @@ impl Edge {
     ///
     /// [`RunError`] when the server cannot start or dies; accepted clicks are flushed all the same.
     pub fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
-        let stop_helpers = watch::Sender::new(false);
-        let helpers = {
-            let _context = self.runtime.enter();
-            self.spawn_helpers_on(&stop_helpers)
-        };
-        let Helpers { mut tasks, shipper, rest } = helpers;
-        let Rest { shared, listeners, tls, boards, snapshots, runtime } = rest;
+        let Self { core, listeners, admin, tls, upstreams, .. } = self;
+        let (shared, runtime) = (Arc::clone(&core.shared), core.runtime.clone());
+        let mut running = core.start();
+        {
+            let _context = runtime.enter();
+            keep_current(&mut running, upstreams, tls.is_some());
+            if let Some(listener) = admin {
+                let observer = Observer { shared: Arc::clone(&shared) };
+                let (stopping, mut handed_over) = (running.stop.subscribe(), shared.handed_over.subscribe());
+                running.tasks.spawn(async move {
+                    tokio::select! {
+                        () = admin_server::serve(listener, observer, stopping) => {}
+                        // The successor answers on the same socket.
+                        () = until_told(&mut handed_over) => {}
+                    }
+                });
+            }
+        }
 
         let drain = Drain { shared: Arc::clone(&shared), shutdown };
         let serving = Arc::clone(&shared);
@@ -347,82 +275,24 @@ impl Edge {
         };
 
         // Nobody can accept a click any more: Pingora's runtimes are gone.
-        runtime.block_on(async {
-            shipper.finish().await;
-            shared.ledger.finish();
-            boards.send(&shared, &LogLimit::new()).await;
-            stop_helpers.send_replace(true);
-            let all_ended = async { while tasks.join_next().await.is_some() {} };
-            if tokio::time::timeout(HELPERS_TIMEOUT, all_ended).await.is_err() {
-                tracing::warn!("helpers of the edge did not end in time");
-            }
-            if let Some(snapshots) = snapshots
-                && !*shared.handed_over.borrow()
-            {
-                snapshots.save().await;
-            }
-        });
-        tracing::info!(
-            clicks.accepted = shared.metrics.clicks_accepted.get(),
-            clicks.shipped = shared.metrics.clicks_shipped.get(),
-            "edge stopped"
-        );
+        runtime.block_on(running.finish());
         ended
     }
+}
 
-    fn spawn_helpers_on(self, stop: &watch::Sender<bool>) -> Helpers {
-        let Self {
-            shared, listeners, admin, tls, upstreams, feed, boards, domains, snapshots, runtime, ..
-        } = self;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(feed::follow(Arc::clone(&shared), feed, stop.subscribe()));
-        tasks.spawn(report::keep_reporting(Arc::clone(&shared), boards.clone(), stop.subscribe()));
-        let (routing, stopping) = (Arc::clone(&shared), stop.subscribe());
-        tasks.spawn(async move { routing.routes.keep_current(&*domains, stopping).await });
-        for upstream in upstreams {
-            let stopping = stop.subscribe();
-            tasks.spawn(async move { upstream.keep_current(stopping).await });
-        }
-        if tls.is_some() {
-            let (certified, stopping) = (Arc::clone(&shared), stop.subscribe());
-            tasks.spawn(async move {
-                let pause = certified.settings.certificate_reload;
-                certified.certificates.keep_current(pause, stopping).await;
-            });
-        }
-        if let Some(listener) = admin {
-            let observer = Observer { shared: Arc::clone(&shared) };
-            let (stopping, mut handed_over) = (stop.subscribe(), shared.handed_over.subscribe());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = admin_server::serve(listener, observer, stopping) => {}
-                    // The successor answers on the same socket.
-                    () = until_told(&mut handed_over) => {}
-                }
-            });
-        }
-        if let Some(snapshots) = snapshots.clone() {
-            tasks.spawn(snapshots.keep_current(stop.subscribe()));
-        }
-        let shipper = ship(Arc::clone(&shared));
-        Helpers { tasks, shipper, rest: Rest { shared, listeners, tls, boards, snapshots, runtime } }
+/// Keeps the addresses of other servers and the certificates current.
+fn keep_current(running: &mut Running, upstreams: Vec<Arc<Upstream>>, has_certificates: bool) {
+    for upstream in upstreams {
+        let stopping = running.stop.subscribe();
+        running.tasks.spawn(async move { upstream.keep_current(stopping).await });
     }
-}
-
-struct Helpers {
-    tasks: JoinSet<()>,
-    shipper: crate::clicks::Shipper,
-    rest: Rest,
-}
-
-/// What the server itself needs.
-struct Rest {
-    shared: Arc<Shared>,
-    listeners: Vec<Listener>,
-    tls: Option<Arc<Acceptor>>,
-    boards: Boards,
-    snapshots: Option<Snapshots>,
-    runtime: Handle,
+    if has_certificates {
+        let (certified, stopping) = (Arc::clone(&running.shared), running.stop.subscribe());
+        running.tasks.spawn(async move {
+            let pause = certified.settings.certificate_reload;
+            certified.certificates.keep_current(pause, stopping).await;
+        });
+    }
 }
 
 fn run_server(shared: &Arc<Shared>, listeners: Vec<Listener>, tls: Option<Arc<Acceptor>>, drain: Drain) {
@@ -485,20 +355,6 @@ fn listen_all(
         admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
     Ok((listeners, admin, addresses))
-}
-
-fn cache_options(settings: &EdgeSettings) -> CacheOptions {
-    CacheOptions {
-        size_max: settings.cache_size,
-        absent_max: settings.absent_max,
-        absent_for: settings.absent_for,
-        lifetimes: Lifetimes {
-            fresh: settings.cache_fresh,
-            revalidate: settings.cache_revalidate,
-            stale: settings.cache_stale,
-        },
-        lookup_timeout: settings.lookup_timeout,
-    }
 }
 
 /// Lets the process open as many files as `connections` need, and returns how many connections that allows.

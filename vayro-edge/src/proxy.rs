@@ -11,14 +11,13 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use vayro_core::visit::{Page, normal_host, visitor_address};
+use vayro_core::visit::{Page, visitor_address};
 
 use crate::log_limit::LogLimit;
 use crate::redirect;
-use crate::routes::{Route, host_buffer};
 use crate::shared::Shared;
+use crate::short_links::{Routed, authority, is_https, route};
 use crate::upstream::{Upstream, set_forwarded};
-use crate::visitor::X_FORWARDED_PROTO;
 
 /// Answers short links and proxies other hosts.
 pub(crate) struct EdgeProxy {
@@ -46,31 +45,16 @@ impl EdgeProxy {
     /// Answers the request and tells that it did, or remembers which server should.
     async fn route(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> pingora::Result<bool> {
         let shared = &*self.shared;
-        let mut buffer = host_buffer();
-        let host = authority(session.req_header()).and_then(|authority| normal_host(authority, &mut buffer));
-        let peer = peer_ip(session);
-        if let Some(host) = host
-            && shared.settings.redirect_to_https
-            && shared.certificates.covers(host)
-            && !is_https(shared, session, peer)
-        {
-            redirect::to_https(shared, session, host).await?;
-            return Ok(true);
-        }
-        match shared.routes.find(host) {
-            Route::Short(domain) => redirect::answer(shared, session, &domain, peer).await?,
-            Route::Upstream(upstream) => {
+        match route(shared, session).await? {
+            Routed::Answered => {}
+            Routed::Upstream(upstream) => {
                 shared.metrics.proxied.add_one();
                 ctx.upstream = Some(upstream);
                 return Ok(false);
             }
-            Route::Unknown => {
+            Routed::UnknownHost => {
                 shared.metrics.unknown_host.add_one();
                 redirect::page(shared, session, Page::UnknownHost).await?;
-            }
-            Route::NotYet => {
-                shared.metrics.unavailable.add_one();
-                redirect::page(shared, session, Page::Unavailable).await?;
             }
         }
         Ok(true)
@@ -176,24 +160,7 @@ impl ProxyHttp for EdgeProxy {
     }
 }
 
-/// Returns the host that the request is for, as sent.
-fn authority(request: &RequestHeader) -> Option<&[u8]> {
-    // HTTP/2 and absolute targets carry it in the target; Pingora has refused requests where both differ.
-    match request.uri.authority() {
-        Some(authority) => Some(authority.as_str().as_bytes()),
-        None => request.headers.get(http::header::HOST).map(HeaderValue::as_bytes),
-    }
-}
-
-fn peer_ip(session: &ServerSession) -> Option<IpAddr> {
+/// Returns who is connected.
+pub(crate) fn peer_ip(session: &ServerSession) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip())
-}
-
-/// Tells whether the visitor speaks HTTPS with us or with one of our proxies.
-fn is_https(shared: &Shared, session: &ServerSession, peer: Option<IpAddr>) -> bool {
-    if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) {
-        return true;
-    }
-    let claim = session.req_header().headers.get(&X_FORWARDED_PROTO);
-    claim.is_some_and(|claim| claim == "https") && peer.is_some_and(|peer| shared.is_trusted(peer))
 }

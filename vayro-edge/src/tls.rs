@@ -81,6 +81,11 @@ impl Certificates {
         Ok(Self { table: Arc::new(ArcSwap::from_pointee(table)), files, stamps: Mutex::new(stamps) })
     }
 
+    /// No certificates, where somebody else ends TLS.
+    pub(crate) fn none() -> Self {
+        Self { table: Arc::default(), files: Vec::new(), stamps: Mutex::default() }
+    }
+
     /// Tells whether a client that asks for `host` gets a certificate for it.
     pub(crate) fn covers(&self, host: &str) -> bool {
         self.table.load().find(host).is_some()

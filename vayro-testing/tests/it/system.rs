@@ -5,6 +5,7 @@ mod chaos;
 mod clustered;
 mod disks;
 mod embedded;
+mod embedding;
 mod explain;
 mod faults;
 mod privacy;
