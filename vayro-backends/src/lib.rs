@@ -13,6 +13,8 @@ pub mod config;
 mod connect;
 mod drainer;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod guard;
 pub mod handover;
 mod identity;

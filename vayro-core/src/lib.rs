@@ -18,6 +18,8 @@ pub mod day;
 pub mod dead_letters;
 pub mod event;
 pub mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod host;
 pub mod idempotency;
 pub mod ids;

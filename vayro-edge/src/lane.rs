@@ -4,7 +4,7 @@
 //! that is fresh. Everything else goes on to Pingora with its bytes as they came, and is answered there. Whatever the
 //! lane answers, Pingora's way would have answered with the same status and headers; the tests hold both together.
 
-mod request;
+pub(crate) mod request;
 
 use std::cell::RefCell;
 use std::net::IpAddr;

@@ -56,6 +56,8 @@ mod counter;
 mod edge;
 mod embed;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod lane;
 mod log_limit;
 mod metrics;

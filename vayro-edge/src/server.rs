@@ -8,7 +8,7 @@
 mod connection;
 mod h1;
 mod h2;
-mod head;
+pub(crate) mod head;
 mod io;
 mod limits;
 mod listen;

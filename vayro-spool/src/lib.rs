@@ -7,6 +7,8 @@
 
 mod embedded;
 mod fs;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ledger;
 mod log;
 mod payload;

@@ -14,6 +14,8 @@
 //!   memory and written to a new segment.
 
 mod cursor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod disk;
 mod open;
 mod read;
 mod reserve;

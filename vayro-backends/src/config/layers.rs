@@ -153,10 +153,34 @@ impl Layers {
         };
         let text =
             std::fs::read_to_string(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
-        let table: Table =
-            text.parse().map_err(|error: toml::de::Error| whole(format!("is not TOML: {error}")))?;
-        self.add_table("", table, &source);
+        self.add_file_text(&text, &source)
+    }
+
+    fn add_file_text(&mut self, text: &str, source: &Source) -> Result<(), ConfigMistake> {
+        let whole = |message: String| ConfigMistake {
+            key: String::new(),
+            value: None,
+            source: source.clone(),
+            message,
+        };
+        // Not in the parser's own words, which repeat the line: it may hold a password.
+        let is_not_toml = |error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            whole(format!("is not TOML: line {line}: {}", error.message().replace('\n', ", ")))
+        };
+        let table: Table = text.parse().map_err(is_not_toml)?;
+        self.add_table("", table, source);
         Ok(())
+    }
+
+    /// Reads `text` as what the file `name` would hold.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_text(text: &str, name: &Path) -> Result<Self, ConfigErrors> {
+        let mut layers = Self::defaults();
+        let added = layers.add_file_text(text, &Source::File(name.to_owned()));
+        added.map_err(|mistake| ConfigErrors::new(vec![mistake]))?;
+        Ok(layers)
     }
 
     fn add_table(&mut self, prefix: &str, table: Table, source: &Source) {

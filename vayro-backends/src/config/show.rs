@@ -54,7 +54,9 @@ fn redacted(text: &str) -> String {
     };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let credentials = if url.username().is_empty() && url.password().is_none() { "" } else { "[redacted]@" };
-    format!("{}://{credentials}{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    // An address that was pasted into another one has its credentials there.
+    let path = if url.path().contains('@') { "/[redacted]" } else { url.path() };
+    format!("{}://{credentials}{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -68,6 +70,7 @@ mod tests {
             "postgres://[redacted]@db:5433/vayro"
         );
         assert_eq!(redacted("redis://cache/"), "redis://cache/");
+        assert_eq!(redacted("redis://cache://:hunter2@cache/"), "redis://cache/[redacted]");
         assert_eq!(redacted("hunter2"), "[redacted]");
         assert_eq!(redacted("mailto:hunter2"), "[redacted]");
     }

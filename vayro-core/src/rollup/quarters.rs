@@ -37,7 +37,7 @@ impl Quarters {
     /// # Errors
     ///
     /// [`ColumnError`].
-    pub(super) fn read_totals(column: &[u8]) -> Result<[u64; ClickClass::ALL.len()], ColumnError> {
+    pub(crate) fn read_totals(column: &[u8]) -> Result<[u64; ClickClass::ALL.len()], ColumnError> {
         let mut totals = [0_u64; ClickClass::ALL.len()];
         for_each(column, |_, class, clicks| {
             let total = &mut totals[usize::from(class_number(class))];
@@ -69,7 +69,8 @@ impl Quarters {
 
     /// Returns all clicks of a class.
     pub fn total(&self, class: ClickClass) -> u64 {
-        self.iter().filter(|(_, other, _)| *other == class).map(|(.., clicks)| clicks).sum()
+        let of_class = self.iter().filter(|(_, other, _)| *other == class);
+        of_class.fold(0, |total, (.., clicks)| total.saturating_add(clicks))
     }
 
     /// Returns quarter, class and clicks, sorted by quarter.

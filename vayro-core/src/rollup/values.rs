@@ -62,8 +62,8 @@ impl Group<'_> {
         }
         // Stable: equally clicked ones stay sorted by value.
         self.values.sort_by_key(|(_, clicks)| std::cmp::Reverse(*clicks));
-        let rest: u64 = self.values.drain(VALUES_MAX..).map(|(_, clicks)| clicks).sum();
-        self.others = self.others.saturating_add(rest);
+        let rest = self.values.drain(VALUES_MAX..);
+        self.others = rest.fold(self.others, |others, (_, clicks)| others.saturating_add(clicks));
         self.values.sort_unstable();
     }
 }
@@ -77,8 +77,14 @@ impl<'a> ValueCounts<'a> {
     pub fn read(column: &'a [u8]) -> Result<Self, ColumnError> {
         let mut reader = Reader::new(column)?;
         let mut counts = Self::default();
+        let mut last = None;
         while !reader.is_empty() {
-            let group = counts.group(reader.class()?);
+            let class = reader.class()?;
+            // A class that comes twice would hide what was counted before.
+            if last.replace(class_number(class)).is_some_and(|last| last >= class_number(class)) {
+                return Err(ColumnError::Damaged);
+            }
+            let group = counts.group(class);
             group.others = reader.number()?;
             for _ in 0..reader.number()? {
                 let value = reader.bytes()?;
@@ -261,6 +267,24 @@ mod tests {
         assert_eq!(read.of(ClickClass::Counted).collect::<Vec<_>>(), [(&b""[..], 1), (b"AT", 2), (b"DE", 4)]);
         assert_eq!(read.of(ClickClass::Bot).collect::<Vec<_>>(), [(&b"US"[..], 1)]);
         assert_eq!(read.of(ClickClass::Head).count(), 0);
+    }
+
+    #[test]
+    fn a_class_that_comes_twice_is_damage() {
+        let column = [1, 0, 5, 1, 2, b'A', b'T', 2, 0, 3, 1, 2, b'D', b'E', 4];
+        assert_eq!(ValueCounts::read(&column), Err(ColumnError::Damaged));
+        assert_eq!(ValueCounts::read(&column[..8]).expect("once").others(ClickClass::Counted), 5);
+    }
+
+    #[test]
+    fn more_clicks_than_fit_stay_the_most_that_fit() {
+        let names: Vec<String> = (0..=2 * VALUES_MAX).map(|n| format!("v{n:05}")).collect();
+        let mut counts = ValueCounts::default();
+        let values = &mut counts.group(ClickClass::Counted).values;
+        values.extend(names.iter().map(|name| (name.as_bytes(), u64::MAX)));
+        let column = counts.write();
+        let read = ValueCounts::read(&column).expect("our own");
+        assert_eq!(read.others(ClickClass::Counted), u64::MAX);
     }
 
     #[test]

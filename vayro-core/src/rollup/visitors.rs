@@ -140,8 +140,14 @@ fn for_each<'a>(
     mut take: impl FnMut(u8, ClickClass, &'a [u8]) -> Result<(), ColumnError>,
 ) -> Result<(), ColumnError> {
     let mut reader = Reader::new(column)?;
+    let mut last = None;
     while !reader.is_empty() {
         let (hour, class) = (reader.byte()?, reader.class()?);
+        let place = (hour, class_number(class));
+        // An hour that comes twice would hide the visitors before.
+        if last.replace(place).is_some_and(|last| last >= place) {
+            return Err(ColumnError::Damaged);
+        }
         take(hour, class, reader.bytes()?)?;
     }
     Ok(())
@@ -198,6 +204,13 @@ mod tests {
         assert!(sketches.write().len() < 2200);
         let count = day(&sketches, |_| true);
         assert!((47_000..53_000).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_damage() {
+        let column = [1, 3, 0, 1, 9, 3, 0, 1, 8];
+        assert_eq!(VisitorSketches::read(&column).map(|_| ()), Err(ColumnError::Damaged));
+        assert!(VisitorSketches::read(&column[..5]).is_ok());
     }
 
     #[test]

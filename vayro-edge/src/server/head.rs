@@ -107,7 +107,7 @@ fn check(buffer: &[u8], size_max: usize) -> Option<Head> {
 
 /// Finds the empty line that ends a head. Lines may end in a bare LF, as Pingora's parser allows; whatever
 /// is unusual counts as a head that a body may follow.
-fn find_end(buffer: &[u8]) -> Option<Extent> {
+pub(crate) fn find_end(buffer: &[u8]) -> Option<Extent> {
     // Empty lines before a request are skipped by the parser too.
     let start = buffer.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
     let mut line_start = start;

@@ -38,7 +38,9 @@ impl Segment {
 /// Reads number and first sequence from a file's name; `None` if it is no segment.
 pub(crate) fn parse_name(name: &str) -> Option<(u64, u64)> {
     let (number, first_seq) = name.strip_suffix(SUFFIX)?.split_once('-')?;
-    Some((number.parse().ok()?, first_seq.parse().ok()?))
+    let (number, first_seq) = (number.parse::<u64>().ok()?, first_seq.parse::<u64>().ok()?);
+    // Others have to follow, so no log gets that far.
+    (number < u64::MAX && first_seq < u64::MAX).then_some((number, first_seq))
 }
 
 /// Returns the head of a segment.

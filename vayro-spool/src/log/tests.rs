@@ -1,6 +1,5 @@
 //! The log on a hostile disk.
 
-mod disk;
 mod examples;
 mod model;
 
@@ -8,8 +7,8 @@ use std::path::PathBuf;
 
 use vayro_core::timestamp::Timestamp;
 
+use super::disk::FakeDisk;
 use super::{LogSizes, OpenError, Position, ReadLimit, SegmentLog};
-use disk::FakeDisk;
 
 /// More than any test appends.
 const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };

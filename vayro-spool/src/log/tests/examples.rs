@@ -1,7 +1,7 @@
 //! One situation each.
 
-use super::disk::{Errno, FakeDisk, Fault};
 use super::{ALL, SIZES, at, open, payloads};
+use crate::log::disk::{Errno, FakeDisk, Fault};
 use crate::log::{AppendError, OpenError, Position, SegmentLog, segment};
 use crate::record::PAYLOAD_LEN_MAX;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::disk::{Errno, FakeDisk, Fault};
 use super::{ALL, at, open, payloads};
+use crate::log::disk::{Errno, FakeDisk, Fault};
 use crate::log::{Position, ReadLimit, SegmentLog};
 use crate::record::{self, HEADER_LEN};
 

@@ -11,7 +11,7 @@ use crate::fs::{AppendFile, Fs};
 
 /// What may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Writing, after some of the bytes.
     Append,
     /// Forcing a file to the disk.
@@ -32,7 +32,7 @@ pub(super) enum Fault {
 
 /// What the system says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errno {
+pub(crate) enum Errno {
     NoSpace,
     Io,
 }
@@ -79,7 +79,7 @@ struct State {
 
 /// Clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct FakeDisk(Arc<Mutex<State>>);
+pub(crate) struct FakeDisk(Arc<Mutex<State>>);
 
 struct FakeFile {
     disk: FakeDisk,
@@ -113,17 +113,17 @@ impl State {
 
 impl FakeDisk {
     /// Makes `fault` happen the next `times` times, as on a full disk.
-    pub(super) fn fail(&self, fault: Fault, times: u32) {
+    pub(crate) fn fail(&self, fault: Fault, times: u32) {
         self.fail_with(fault, times, Errno::NoSpace);
     }
 
     /// Makes `fault` happen the next `times` times.
-    pub(super) fn fail_with(&self, fault: Fault, times: u32, errno: Errno) {
+    pub(crate) fn fail_with(&self, fault: Fault, times: u32, errno: Errno) {
         self.0.lock().faults.push((fault, times, errno));
     }
 
     /// Leaves room for so many bytes and no more; what is removed makes room again.
-    pub(super) fn leave_room(&self, bytes: usize) {
+    pub(crate) fn leave_room(&self, bytes: usize) {
         let mut state = self.0.lock();
         state.capacity = None;
         let used: usize = state.seen.values().map(|inode| state.inodes[*inode].seen.len()).sum();
@@ -131,24 +131,24 @@ impl FakeDisk {
     }
 
     /// Makes everything work again.
-    pub(super) fn repair(&self) {
+    pub(crate) fn repair(&self) {
         let mut state = self.0.lock();
         state.faults.clear();
         state.capacity = None;
     }
 
     /// Makes one operation work again.
-    pub(super) fn forget(&self, fault: Fault) {
+    pub(crate) fn forget(&self, fault: Fault) {
         self.0.lock().faults.retain(|(planned, ..)| *planned != fault);
     }
 
     /// Returns how often something failed.
-    pub(super) fn failures(&self) -> u64 {
+    pub(crate) fn failures(&self) -> u64 {
         self.0.lock().failures
     }
 
     /// Loses power: of what was not forced to the disk, a part chosen by `chance` survives.
-    pub(super) fn lose_power(&self, mut chance: impl FnMut(usize) -> usize) {
+    pub(crate) fn lose_power(&self, mut chance: impl FnMut(usize) -> usize) {
         let mut state = self.0.lock();
         let kept = chance(state.pending.len() + 1);
         let changes: Vec<_> = state.pending.drain(..).take(kept).collect();
@@ -180,13 +180,13 @@ impl FakeDisk {
     }
 
     /// Returns the names of the files and their contents.
-    pub(super) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.0.lock();
         state.seen.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].seen.clone())).collect()
     }
 
     /// Flips one bit of a file.
-    pub(super) fn flip(&self, path: &Path, bit: usize) {
+    pub(crate) fn flip(&self, path: &Path, bit: usize) {
         let mut state = self.0.lock();
         let inode = state.find(path).expect("the file is there");
         let inode = &mut state.inodes[inode];
