@@ -43,7 +43,7 @@ fn check(name: &str, input: &[u8], holds: &impl Fn(&[u8])) {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+/// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 struct Dice(u64);
 
 impl Dice {

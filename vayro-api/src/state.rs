@@ -125,7 +125,7 @@ impl ApiState {
         let signal = OutboxSignal::from(backends);
         let state = Self::with_ports(ports, settings, signal, Clock::system(), Random::from_os());
         let metrics = state.metrics.clone().with_replica(backends.replica().cloned());
-        Self { metrics, explainer, ..state }
+        Self { explainer, metrics, ..state }
     }
 
     /// Puts the state together with a clock and a randomness of the caller's own.

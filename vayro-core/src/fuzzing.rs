@@ -1,5 +1,7 @@
 //! What must hold of any bytes; called by the fuzz targets, and by the tests with the committed corpus.
 
+use std::fmt::Write as _;
+
 use http::Method;
 
 use crate::click::{ClickClass, ClickMethod};
@@ -26,7 +28,10 @@ pub fn short_code(bytes: &[u8]) {
     let upper = code.as_str().to_ascii_uppercase().parse::<ShortCode>().expect("the same letters");
     assert_eq!(code.is_reserved(), upper.is_reserved(), "whatever its case");
 
-    let escaped: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let mut escaped = String::new();
+    for byte in bytes {
+        write!(escaped, "%{byte:02X}").expect("writing to a String cannot fail");
+    }
     let found = Wanted::Link(Code::new(bytes).expect("valid"), ClickMethod::Get);
     for path in [format!("/{code}"), format!("/{code}/"), format!("/{escaped}"), format!("/{escaped}/")] {
         assert_eq!(wanted(&Method::GET, path.as_bytes()), found, "{path}");

@@ -33,7 +33,7 @@ impl ProxyHttp for Site {
 
     fn new_ctx(&self) -> Self::CTX {}
 
-    async fn request_filter(&self, session: &mut Session, _: &mut Self::CTX) -> pingora::Result<bool> {
+    async fn request_filter(&self, session: &mut Session, (): &mut Self::CTX) -> pingora::Result<bool> {
         if session.req_header().uri.path() == "/hello" {
             let body = Bytes::from_static(b"hello\n");
             let mut header = ResponseHeader::build(200, Some(1))?;
@@ -45,7 +45,7 @@ impl ProxyHttp for Site {
         self.links.answer(session).await
     }
 
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, (): &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
         Ok(Box::new(HttpPeer::new(self.other_server.as_str(), false, String::new())))
     }
 }

@@ -119,7 +119,7 @@ impl Explainer {
             answer: head.as_ref().map(AnswerView::from),
             count,
             took_us: steps.took_us(),
-            steps: steps.steps,
+            steps: steps.taken,
         })
     }
 

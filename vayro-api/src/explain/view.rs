@@ -141,7 +141,7 @@ pub(super) struct CountView {
 
 /// Takes down steps and how long each took.
 pub(super) struct Steps {
-    pub(super) steps: Vec<StepView>,
+    pub(super) taken: Vec<StepView>,
     began_at: Instant,
     last_at: Instant,
 }
@@ -149,7 +149,7 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { steps: Vec::new(), began_at: now, last_at: now }
+        Self { taken: Vec::new(), began_at: now, last_at: now }
     }
 
     /// Takes down what came of the step that just ended.
@@ -157,7 +157,7 @@ impl Steps {
         let now = Instant::now();
         let took_us = micros(now - self.last_at);
         self.last_at = now;
-        self.steps.push(StepView { step, result: result.into(), detail: detail.into(), took_us });
+        self.taken.push(StepView { step, result: result.into(), detail: detail.into(), took_us });
     }
 
     pub(super) fn took_us(&self) -> u64 {
