@@ -25,8 +25,8 @@ pub fn lane_request(bytes: &[u8]) {
     assert!(trusted.is_none_or(|trusted| trusted == request), "trust changes nothing that is read");
     assert_eq!(read(&bytes[..request.len], false), Some(request), "nothing behind it matters");
     assert_eq!(read(&bytes[..request.len - 1], false), None, "it is whole at its end only");
-    let extent = find_end(bytes).expect("the head has an end");
-    assert_eq!((extent.len, extent.has_no_body), (request.len, true), "and no body");
+    // Whether a body follows is judged with more caution there, by the beginnings of names.
+    assert_eq!(find_end(bytes).map(|extent| extent.len), Some(request.len), "the same end");
 
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
