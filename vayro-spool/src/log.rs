@@ -15,6 +15,7 @@
 
 mod cursor;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "fuzz targets need a part of it"))]
 pub(crate) mod disk;
 mod open;
 mod read;
