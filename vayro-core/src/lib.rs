@@ -10,6 +10,7 @@ pub mod access;
 pub mod account;
 pub mod amendment;
 pub mod analytics;
+pub mod certificate;
 pub mod change;
 pub mod click;
 #[cfg(feature = "contract")]

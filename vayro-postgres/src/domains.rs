@@ -180,6 +180,33 @@ impl DomainStore for PgStores {
         .await
     }
 
+    async fn verify(&self, host: &Host, context: &ChangeContext) -> Result<(), StoreError> {
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
+            let verified: Option<DomainRow> = sqlx::query_as(
+                "UPDATE domains SET verified_at = $2 WHERE host = $1 AND verified_at IS NULL
+                 RETURNING id, workspace_id, host, verified_at, created_at",
+            )
+            .bind(host.as_str())
+            .bind(Instant(context.at))
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some(verified) = verified else { return Ok(()) };
+            let after = Domain::try_from(verified)?;
+            let before = Domain { verified_at: None, ..after.clone() };
+            let change = Change {
+                workspace: after.workspace_id,
+                action: "domain.verify",
+                subject: after.id.as_uuid(),
+                before: Some(&before),
+                after: Some(&after),
+            };
+            record(&mut tx, change, context).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
     async fn hosts(&self) -> Result<Vec<Host>, StoreError> {
         self.within(async |connection| {
             let hosts: Vec<String> = sqlx::query_scalar("SELECT host FROM domains WHERE id <> $1")

@@ -10,6 +10,7 @@
 mod amendments;
 mod analytics;
 mod audit;
+mod certificates;
 mod clicks;
 mod copy;
 mod database;

@@ -175,6 +175,31 @@ impl DomainStore for SqliteStores {
         Ok(true)
     }
 
+    async fn verify(&self, host: &Host, context: &ChangeContext) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let verified: Option<DomainRow> = sqlx::query_as(
+            "UPDATE domains SET verified_at = ?2 WHERE host = ?1 AND verified_at IS NULL
+             RETURNING id, workspace_id, host, verified_at, created_at",
+        )
+        .bind(host.as_str())
+        .bind(context.at.as_micros())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let Some(verified) = verified else { return Ok(()) };
+        let after = Domain::try_from(verified)?;
+        let before = Domain { verified_at: None, ..after.clone() };
+        let change = Change {
+            workspace_id: after.workspace_id,
+            action: "domain.verify",
+            subject_id: after.id.as_uuid(),
+            before: json(&before)?,
+            after: json(&after)?,
+        };
+        record(&mut tx, context, change).await?;
+        tx.commit().await.map_err(store_error)
+    }
+
     async fn hosts(&self) -> Result<Vec<Host>, StoreError> {
         let hosts: Vec<String> = sqlx::query_scalar("SELECT host FROM domains WHERE id <> ?1 ORDER BY host")
             .bind(DomainId::DEFAULT.as_uuid())

@@ -12,6 +12,7 @@ mod analytics;
 mod audit;
 #[cfg(test)]
 mod cast;
+mod certificates;
 mod click_connection;
 mod clicks;
 mod database;

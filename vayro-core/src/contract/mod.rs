@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod amendments;
 pub mod analytics;
+pub mod certificates;
 pub mod clicks;
 mod concurrent;
 pub mod events;

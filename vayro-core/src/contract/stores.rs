@@ -17,9 +17,9 @@ use crate::ids::{AuditId, ClickId, DomainId, LinkId, UserId, WorkspaceId};
 use crate::link::{Link, NewLink, RedirectStatus};
 use crate::page::PageSize;
 use crate::ports::{
-    AmendmentStore, AnalyticsStore, AuditStore, ClickStore, DomainStore, EventStore, IdempotencyStore,
-    KeyStore, LedgerStore, LinkLookup, LinkStore, Outbox, PurgeStore, RetentionStore, RollupStore,
-    SessionStore, ShareStore, UserStore, WorkspaceStore,
+    AmendmentStore, AnalyticsStore, AuditStore, CertificateStore, ClickStore, DomainStore, EventStore,
+    IdempotencyStore, IssuerStore, KeyStore, LedgerStore, LinkLookup, LinkStore, Outbox, PurgeStore,
+    RetentionStore, RollupStore, ServedCertificates, SessionStore, ShareStore, UserStore, WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -72,6 +72,12 @@ pub struct Stores {
     pub purges: Arc<dyn PurgeStore>,
     /// What goes by age.
     pub retention: Arc<dyn RetentionStore>,
+    /// How far certificates are.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// What their issuer keeps.
+    pub issuer: Arc<dyn IssuerStore>,
+    /// What edges read of them.
+    pub served: Arc<dyn ServedCertificates>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
     pub needs_partitions: bool,
 }
@@ -323,6 +329,7 @@ mod tests {
             ("retention.rs", include_str!("retention.rs")),
             ("purges.rs", include_str!("purges.rs")),
             ("amendments.rs", include_str!("amendments.rs")),
+            ("certificates.rs", include_str!("certificates.rs")),
         ] {
             let listing = source.split("macro_rules!").nth(1).expect("a suite has a macro");
             let listed: Vec<&str> = listing.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

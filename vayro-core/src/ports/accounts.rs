@@ -142,6 +142,10 @@ pub trait DomainStore: Send + Sync {
         context: &ChangeContext,
     ) -> Result<bool, StoreError>;
 
+    /// Notes that the owner of this host was proved to control it; writes nothing if that was known. Audited as
+    /// `domain.verify`.
+    async fn verify(&self, host: &Host, context: &ChangeContext) -> Result<(), StoreError>;
+
     /// Returns every host except the default one; edges tell domains apart by it.
     async fn hosts(&self) -> Result<Vec<Host>, StoreError>;
 }

@@ -356,6 +356,10 @@ impl DomainStore for Domains {
         unreachable!("not the edge's business")
     }
 
+    async fn verify(&self, _: &Host, _: &ChangeContext) -> Result<(), StoreError> {
+        unreachable!("not the edge's business")
+    }
+
     async fn hosts(&self) -> Result<Vec<Host>, StoreError> {
         let mood = *self.0.hosts_mood.lock();
         feel(mood).await.map_err(|error| StoreError::Unavailable(error.into()))?;

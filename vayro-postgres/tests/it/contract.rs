@@ -12,6 +12,7 @@ suites! {
     amendments => amendment_store_contract,
     analytics => analytics_store_contract,
     audit => audit_store_contract,
+    certificates => certificate_store_contract,
     clicks => click_store_contract,
     domains => domain_store_contract,
     events => event_store_contract,

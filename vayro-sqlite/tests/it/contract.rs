@@ -40,6 +40,9 @@ mod lookup {
 mod outbox {
     vayro_core::outbox_contract!(crate::fixture::fixture());
 }
+mod certificates {
+    vayro_core::certificate_store_contract!(crate::fixture::fixture());
+}
 mod clicks {
     vayro_core::click_store_contract!(crate::fixture::fixture());
 }

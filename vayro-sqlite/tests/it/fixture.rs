@@ -62,6 +62,9 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         ledger: Arc::new(sqlite.clone()),
         retention: Arc::new(sqlite.clone()),
         purges: Arc::new(sqlite.clone()),
+        certificates: Arc::new(sqlite.clone()),
+        issuer: Arc::new(sqlite.clone()),
+        served: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

@@ -93,6 +93,23 @@ pub async fn stored_domain_is_found(stores: &Stores) {
     assert_eq!((audit.before, audit.after), (Value::Null, serde_json::to_value(&domain).expect("JSON")));
 }
 
+/// Proof of control is kept from when it was first given, and audited once.
+pub async fn a_domain_is_verified_once(stores: &Stores) {
+    let (_, workspace) = owner(stores, at(0)).await;
+    let domain = domain(workspace.id, at(1));
+    insert(stores, &domain).await;
+    stores.domains.verify(&domain.host, &context(at(5))).await.expect("ok");
+    stores.domains.verify(&domain.host, &context(at(9))).await.expect("ok");
+    stores.domains.verify(&host("nobody.example.com"), &context(at(9))).await.expect("ok");
+    let verified = Domain { verified_at: Some(at(5)), ..domain.clone() };
+    let found = stores.domains.find(workspace.id, domain.id).await.expect("ok");
+    assert_eq!(found.as_ref(), Some(&verified));
+    let audit = sample::last_audit(stores, workspace.id).await;
+    assert_eq!((audit.action.as_str(), audit.subject_id), ("domain.verify", domain.id.to_string()));
+    assert_eq!(audit.created_at, at(5));
+    assert_eq!(audit.before, serde_json::to_value(&domain).expect("JSON"));
+}
+
 /// A workspace does not see, find or remove another one's domains.
 pub async fn domains_of_others_are_hidden(stores: &Stores) {
     let (_, mine) = owner(stores, at(0)).await;
@@ -204,6 +221,7 @@ macro_rules! domain_store_contract {
                 default_domain_follows_the_configuration,
                 default_domain_cannot_take_a_taken_host,
                 stored_domain_is_found,
+                a_domain_is_verified_once,
                 domains_of_others_are_hidden,
                 list_begins_with_the_default_domain,
                 taken_host_is_a_conflict,
