@@ -1,5 +1,7 @@
 //! `/v1/domains`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use vayro_core::access::Action;
 use vayro_core::account::Domain;
+use vayro_core::certificate::{CertificateName, CertificateRecord, CertificateState};
 use vayro_core::host::Host;
 use vayro_core::ids::DomainId;
 use vayro_core::ports::StoreError;
@@ -19,6 +22,8 @@ use crate::extract::{Json, Path};
 use crate::problem::{Code, FieldError, Problem, ProblemBody};
 use crate::state::{ApiState, SharedState};
 
+/// Shortest time between two tries to get a certificate that somebody asks for.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// Most domains of one workspace.
 pub(crate) const DOMAINS_MAX: usize = 100;
 
@@ -27,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<SharedState> {
     OpenApiRouter::new()
         .routes(routes!(list_domains, create_domain))
         .routes(routes!(get_domain, delete_domain))
+        .routes(routes!(retry_domain_certificate))
 }
 
 /// A host that serves short links.
@@ -46,18 +52,80 @@ struct DomainView {
     /// When it was added.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Its certificate for HTTPS, if the instance gets certificates by itself.
+    certificate: CertificateView,
 }
 
-impl From<Domain> for DomainView {
-    fn from(domain: Domain) -> Self {
+/// How far the certificate of a domain is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DomainCertificate)]
+struct CertificateView {
+    /// `none`: none is wanted; `pending`: it is on its way; `issued`: it is served; `failed`: there is none.
+    #[schema(value_type = String, example = "issued")]
+    state: CertificateState,
+    /// Until when it is valid.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    not_after: Option<Timestamp>,
+    /// Why the last try to get or renew it failed.
+    #[schema(
+        required = true,
+        example = "the DNS has no address for go.example.com yet; point it at the edges"
+    )]
+    reason: Option<String>,
+    /// When that was.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    failed_at: Option<Timestamp>,
+    /// When it is tried again.
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
+    retry_at: Option<Timestamp>,
+}
+
+impl CertificateView {
+    fn new(record: Option<&CertificateRecord>, now: Timestamp) -> Self {
+        let failure = record.and_then(|record| record.failure.as_ref());
+        Self {
+            state: record.map_or(CertificateState::None, |record| record.state(now)),
+            not_after: record.and_then(|record| record.validity).map(|validity| validity.not_after),
+            reason: failure.map(|failure| failure.reason.clone()),
+            failed_at: failure.map(|failure| failure.at),
+            retry_at: record.filter(|record| record.failure.is_some()).map(|record| record.due_at),
+        }
+    }
+}
+
+impl DomainView {
+    fn new(domain: Domain, records: &[CertificateRecord], now: Timestamp) -> Self {
+        // Its own one, or else one that covers it.
+        let mut own: Vec<&CertificateRecord> =
+            records.iter().filter(|record| record.name.covers(&domain.host)).collect();
+        own.sort_by_key(|record| record.name.is_wildcard());
         Self {
             id: domain.id.as_uuid(),
             is_default: domain.is_default(),
             host: domain.host.to_string(),
             verified_at: domain.verified_at,
             created_at: domain.created_at,
+            certificate: CertificateView::new(own.first().copied(), now),
         }
     }
+}
+
+/// Returns the views of domains, with how far their certificates are.
+async fn views(state: &ApiState, domains: Vec<Domain>) -> Result<Vec<DomainView>, Problem> {
+    let names: Vec<CertificateName> = domains
+        .iter()
+        .flat_map(|domain| {
+            [CertificateName::of_host(&domain.host), CertificateName::wildcard_of(&domain.host)]
+        })
+        .flatten()
+        .collect();
+    let records = state.ports.certificates.find(&names).await?;
+    let now = state.clock.now();
+    Ok(domains.into_iter().map(|domain| DomainView::new(domain, &records, now)).collect())
+}
+
+async fn view(state: &ApiState, domain: Domain) -> Result<DomainView, Problem> {
+    views(state, vec![domain]).await?.pop().ok_or_else(|| Problem::not_found("domain"))
 }
 
 /// The domains of a workspace.
@@ -89,7 +157,7 @@ struct CreateDomain {
 async fn list_domains(State(state): State<SharedState>, access: Access) -> Result<Json<DomainList>, Problem> {
     let workspace = access.require(Action::DomainsRead)?;
     let domains = state.ports.domains.list(workspace).await?;
-    Ok(Json(DomainList { items: domains.into_iter().map(DomainView::from).collect() }))
+    Ok(Json(DomainList { items: views(&state, domains).await? }))
 }
 
 /// Show a domain
@@ -110,7 +178,8 @@ async fn get_domain(
 ) -> Result<Json<DomainView>, Problem> {
     let workspace = access.require(Action::DomainsRead)?;
     let domain = state.ports.domains.find(workspace, id).await?;
-    Ok(Json(domain.ok_or_else(|| Problem::not_found("domain"))?.into()))
+    let domain = domain.ok_or_else(|| Problem::not_found("domain"))?;
+    Ok(Json(view(&state, domain).await?))
 }
 
 /// Add a domain
@@ -159,7 +228,45 @@ async fn create_domain(
         Err(error) => return Err(error.into()),
     }
     state.outbox_signal.flush().await;
-    Ok((StatusCode::CREATED, Json(domain.into())))
+    Ok((StatusCode::CREATED, Json(view(&state, domain).await?)))
+}
+
+/// Try to get a certificate again
+///
+/// After a failure the next try would be at `certificate.retry_at`; this makes it at once, as after a change of the
+/// DNS. Does nothing if the last try did not fail.
+#[utoipa::path(
+    post,
+    path = "/v1/domains/{id}/certificate",
+    tag = "domains",
+    operation_id = "retry_domain_certificate",
+    params(("id" = Uuid, Path, description = "The domain")),
+    responses(
+        (status = 202, description = "It is tried within seconds", body = DomainView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn retry_domain_certificate(
+    State(state): State<SharedState>,
+    access: Access,
+    Path(id): Path<DomainId>,
+) -> Result<(StatusCode, Json<DomainView>), Problem> {
+    let workspace = access.require(Action::DomainsWrite)?;
+    let domain = state.ports.domains.find(workspace, id).await?;
+    let domain = domain.ok_or_else(|| Problem::not_found("domain"))?;
+    if domain.is_default() {
+        return Err(Problem::new(Code::Forbidden, "the default domain belongs to the instance"));
+    }
+    let now = state.clock.now();
+    if let Some(name) = CertificateName::of_host(&domain.host) {
+        let records = state.ports.certificates.find(std::slice::from_ref(&name)).await?;
+        let failed_at = records.first().and_then(|record| record.failure.as_ref()).map(|failure| failure.at);
+        if let Some(failed_at) = failed_at {
+            // ACME servers allow few failed tries.
+            state.ports.certificates.hasten(&name, now.max(failed_at.plus(RETRY_PAUSE))).await?;
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(view(&state, domain).await?)))
 }
 
 /// Remove a domain

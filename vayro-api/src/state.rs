@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use vayro_backends::Backends;
 use vayro_core::ports::{
-    AnalyticsStore, AuditStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports, EventStore,
-    IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter, SessionStore,
-    ShareStore, UserStore, WorkspaceStore,
+    AnalyticsStore, AuditStore, CertificateStore, ClickStream, DeadLetterStore, DomainStore, EdgeReports,
+    EventStore, IdempotencyStore, KeyStore, LedgerStore, LinkLookup, LinkStore, PurgeStore, RateLimiter,
+    SessionStore, ShareStore, UserStore, WorkspaceStore,
 };
 
 use crate::auth::Passwords;
@@ -33,6 +33,8 @@ pub struct Ports {
     pub workspaces: Arc<dyn WorkspaceStore>,
     /// Domains.
     pub domains: Arc<dyn DomainStore>,
+    /// How far certificates are.
+    pub certificates: Arc<dyn CertificateStore>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
     /// Sessions.
@@ -71,6 +73,7 @@ impl From<&Backends> for Ports {
             users: Arc::clone(&backends.users),
             workspaces: Arc::clone(&backends.workspaces),
             domains: Arc::clone(&backends.domains),
+            certificates: Arc::clone(&backends.certificates),
             keys: Arc::clone(&backends.keys),
             sessions: Arc::clone(&backends.sessions),
             audit: Arc::clone(&backends.audit),

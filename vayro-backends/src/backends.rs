@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vayro_core::outbox::DrainError;
 use vayro_core::ports::{
-    AmendmentStore, AnalyticsStore, AuditStore, ClickSink, ClickStore, ClickStream, DeadLetterStore,
-    DomainStore, EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, KeyStore, LedgerFile,
-    LedgerStore, LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter, RecentVisits,
-    RetentionStore, RollupStore, SessionStore, ShareStore, StoreError, UserStore, WorkspaceStore,
+    AmendmentStore, AnalyticsStore, AuditStore, CertificateStore, ClickSink, ClickStore, ClickStream,
+    DeadLetterStore, DomainStore, EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, IssuerStore,
+    KeyStore, LedgerFile, LedgerStore, LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter,
+    RecentVisits, RetentionStore, RollupStore, ServedCertificates, SessionStore, ShareStore, StoreError,
+    UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -35,6 +36,12 @@ pub struct Backends {
     pub workspaces: Arc<dyn WorkspaceStore>,
     /// Domains.
     pub domains: Arc<dyn DomainStore>,
+    /// How far certificates are.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// What the issuer of certificates keeps.
+    pub issuer: Arc<dyn IssuerStore>,
+    /// Certificates for edges.
+    pub served: Arc<dyn ServedCertificates>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
     /// Sessions.

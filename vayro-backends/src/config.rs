@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+mod acme;
 mod backend;
 mod error;
 mod instance;
@@ -26,6 +27,7 @@ mod show;
 mod size;
 mod span;
 
+pub use acme::{Acme, AcmeConfig, ChallengeKind, SelfCheck};
 pub use backend::{BackendConfig, ClusteredConfig, EmbeddedConfig, LookupConfig, SpoolConfig};
 pub use error::{ConfigErrors, ConfigMistake, Source};
 pub use instance::{InstanceSettings, LogFormat, LogSettings};

@@ -26,6 +26,7 @@ pub mod service;
 mod set;
 mod shards;
 pub mod signals;
+pub mod vault;
 
 pub use backends::{Backends, Ping};
 pub use causes::causes;

@@ -6,11 +6,13 @@
 
 mod name;
 mod schedule;
+mod wanted;
 
 use serde::{Deserialize, Serialize};
 
 pub use name::{CertificateName, CertificateNameError};
 pub use schedule::{RETRY_PAUSES, RenewalWindow, clear_reason, renewal, retry_pause};
+pub use wanted::wanted;
 
 use crate::timestamp::Timestamp;
 

@@ -22,9 +22,24 @@ pub const MID_DEAD_LETTER: &str = "mid_dead_letter";
 /// In the middle of trimming the stream.
 pub const MID_TRIM: &str = "mid_trim";
 
+/// When an ACME server has an order and its address is stored.
+pub const AFTER_ORDER: &str = "after_order";
+/// When an ACME server was asked for the certificate of an order and it is not stored yet.
+pub const AFTER_FINALIZE: &str = "after_finalize";
+
 /// Every point.
-pub const ALL: [&str; 8] =
-    [AFTER_READ, MID_COPY, BEFORE_COMMIT, AFTER_COMMIT, BEFORE_ACK, AFTER_ACK, MID_DEAD_LETTER, MID_TRIM];
+pub const ALL: [&str; 10] = [
+    AFTER_READ,
+    MID_COPY,
+    BEFORE_COMMIT,
+    AFTER_COMMIT,
+    BEFORE_ACK,
+    AFTER_ACK,
+    MID_DEAD_LETTER,
+    MID_TRIM,
+    AFTER_ORDER,
+    AFTER_FINALIZE,
+];
 
 /// Whether failpoints are compiled in.
 pub const ENABLED: bool = cfg!(feature = "failpoints");

@@ -95,6 +95,13 @@ pub fn metrics_text(observer: &Observer) -> String {
     out.family("vayro_edge_connections", "gauge", "Open connections.", &[("", open)]);
     let names = shared.certificates.name_count();
     out.family("vayro_edge_certificate_names", "gauge", "Host names with a certificate.", &[("", names)]);
+    let unusable = shared.certificates.issued().map_or(0, crate::tls::IssuedCertificates::unusable_count);
+    out.family(
+        "vayro_edge_certificates_unusable",
+        "gauge",
+        "Issued certificates that cannot be served, as with another acme.key.",
+        &[("", unusable)],
+    );
     let connected = u8::from(shared.is_feed_connected.load(Ordering::Relaxed));
     out.family("vayro_edge_feed_connected", "gauge", "Whether invalidations come in.", &[("", connected)]);
     let draining = u8::from(shared.is_draining());

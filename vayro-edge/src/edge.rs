@@ -16,6 +16,7 @@ use vayro_backends::handover::Inherited;
 use vayro_core::host::Host;
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
+    ServedCertificates,
 };
 
 use crate::admin::Observer;
@@ -25,7 +26,7 @@ use crate::settings::EdgeSettings;
 use crate::shared::{Clock, Shared};
 use crate::short_links::{Core, Running};
 use crate::shutdown::{Drain, until_told};
-use crate::tls::{CertificateError, Certificates};
+use crate::tls::{CertificateError, Certificates, IssuedCertificates};
 use crate::upgrade::{SocketName, Upgrades, inherit_or_listen};
 use crate::upstream::Upstream;
 
@@ -52,6 +53,8 @@ pub struct EdgeDeps {
     pub ledger: Arc<dyn LedgerStore>,
     /// The domains.
     pub domains: Arc<dyn DomainStore>,
+    /// Certificates that were issued, and how to prove control of names.
+    pub served: Arc<dyn ServedCertificates>,
     /// The host of the default domain.
     pub default_host: Host,
     /// Where links in memory are kept through the end of the process, if anywhere.
@@ -73,6 +76,7 @@ impl EdgeDeps {
             ledger_file: Arc::clone(&backends.ledger_file),
             ledger: Arc::clone(&backends.ledger),
             domains: Arc::clone(&backends.domains),
+            served: Arc::clone(&backends.served),
             default_host,
             snapshot: backends.snapshot_file.clone(),
             clock: Arc::new(vayro_backends::clock::now),
@@ -162,10 +166,20 @@ impl Edge {
         deps: EdgeDeps,
         inherited: Inherited,
     ) -> Result<Self, BindError> {
-        let certificates = Certificates::load(settings.certificates.clone())?;
-        let tls = if settings.tls_listen.is_empty() {
+        let is_tls = !settings.tls_listen.is_empty();
+        let issued = settings
+            .acme
+            .as_ref()
+            .filter(|_| is_tls)
+            .map(|config| IssuedCertificates::new(Arc::clone(config), Arc::clone(&deps.served)));
+        if let Some(issued) = &issued {
+            // If the database is away it is tried again while the edge runs.
+            issued.refresh().await;
+        }
+        let certificates = Certificates::load(settings.certificates.clone(), issued)?;
+        let tls = if !is_tls {
             None
-        } else if settings.certificates.is_empty() {
+        } else if settings.certificates.is_empty() && settings.acme.is_none() {
             return Err(BindError::NoCertificate);
         } else {
             Some(Arc::new(Acceptor::from_server_config(Arc::new(certificates.server_config()?))))
@@ -291,6 +305,14 @@ fn keep_current(running: &mut Running, upstreams: Vec<Arc<Upstream>>, has_certif
         running.tasks.spawn(async move {
             let pause = certified.settings.certificate_reload;
             certified.certificates.keep_current(pause, stopping).await;
+        });
+    }
+    if running.shared.certificates.issued().is_some() {
+        let (certified, stopping) = (Arc::clone(&running.shared), running.stop.subscribe());
+        running.tasks.spawn(async move {
+            if let Some(issued) = certified.certificates.issued() {
+                issued.keep_current(stopping).await;
+            }
         });
     }
 }

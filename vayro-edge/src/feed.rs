@@ -44,13 +44,20 @@ fn apply(shared: &Shared, invalidation: &Invalidation) {
         }
         Invalidation::Domains => {
             shared.metrics.invalidations_domains.add_one();
-            shared.routes.changed.notify_one();
+            read_domains_again(shared);
         }
         Invalidation::Everything => {
             tracing::info!("invalidations were missed, every cached link is asked for again");
             shared.metrics.invalidations_everything.add_one();
             shared.links.invalidate_everything();
-            shared.routes.changed.notify_one();
+            read_domains_again(shared);
         }
+    }
+}
+
+fn read_domains_again(shared: &Shared) {
+    shared.routes.changed.notify_one();
+    if let Some(issued) = shared.certificates.issued() {
+        issued.changed.notify_one();
     }
 }

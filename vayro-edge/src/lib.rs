@@ -51,6 +51,7 @@
 mod admin_server;
 mod answer;
 mod cache;
+mod challenges;
 mod clicks;
 mod counter;
 mod edge;

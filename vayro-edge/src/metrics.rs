@@ -89,6 +89,8 @@ counters! {
     connections_accepted: "Connections taken.",
     connections_refused_total: "Connections closed because there were too many.",
     connections_refused_address: "Connections closed because there were too many from one address.",
+    challenges_answered: "Answers to ACME servers.",
+    challenges_unknown: "Requests for answers to ACME servers that there are none of.",
     handshakes_done: "TLS handshakes that succeeded.",
     handshakes_failed: "TLS handshakes that failed.",
     handshakes_timed_out: "TLS handshakes that took too long.",
@@ -258,6 +260,15 @@ impl Metrics {
             &[
                 ("limit=\"total\"", self.connections_refused_total.get()),
                 ("limit=\"address\"", self.connections_refused_address.get()),
+            ],
+        );
+        out.family(
+            "vayro_edge_acme_challenges_total",
+            "counter",
+            "Requests for answers to ACME servers by result.",
+            &[
+                ("result=\"answered\"", self.challenges_answered.get()),
+                ("result=\"unknown\"", self.challenges_unknown.get()),
             ],
         );
         out.family(

@@ -11,10 +11,12 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use vayro_core::visit::{Page, visitor_address};
+use vayro_core::visit::{Page, normal_host, visitor_address};
 
+use crate::challenges;
 use crate::log_limit::LogLimit;
 use crate::redirect;
+use crate::routes::{Route, host_buffer};
 use crate::shared::Shared;
 use crate::short_links::{Routed, authority, is_https, route};
 use crate::upstream::{Upstream, set_forwarded};
@@ -45,6 +47,17 @@ impl EdgeProxy {
     /// Answers the request and tells that it did, or remembers which server should.
     async fn route(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> pingora::Result<bool> {
         let shared = &*self.shared;
+        if shared.challenges.is_some() {
+            let mut buffer = host_buffer();
+            let request = session.req_header();
+            let host = authority(request).and_then(|authority| normal_host(authority, &mut buffer));
+            let is_ours = !matches!(shared.routes.find(host), Route::Upstream(_));
+            let visitor = peer_ip(session)
+                .map(|peer| visitor_address(peer, &request.headers, &shared.settings.trusted_proxies));
+            if challenges::answer(shared, session, visitor, is_ours).await? {
+                return Ok(true);
+            }
+        }
         match route(shared, session).await? {
             Routed::Answered => {}
             Routed::Upstream(upstream) => {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
-use vayro_backends::config::{ConfigErrors, Layers, Size, Span};
+use vayro_backends::config::{Acme, AcmeConfig, ConfigErrors, Layers, Size, Span};
 use vayro_core::host::Host;
 use vayro_core::target::TargetUrl;
 use vayro_core::visit::{ClickAddress, ClickPolicy, PrivacySignal, UnknownHost};
@@ -27,6 +28,9 @@ pub struct EdgeSettings {
     pub admin: Option<SocketAddr>,
     /// Threads that serve connections; 0 means one per core.
     pub threads: usize,
+    /// How certificates are issued, if they are: section `[acme]`.
+    #[serde(skip)]
+    pub acme: Option<Arc<AcmeConfig>>,
     /// Certificates; the first one is for clients that name no host or an unknown one.
     pub certificates: Vec<CertificateSettings>,
     /// How often certificate files are looked at again.
@@ -149,9 +153,12 @@ pub struct UpstreamSettings {
 }
 
 impl EdgeSettings {
-    /// Reads and checks the section; mistakes go to `errors`.
+    /// Reads and checks the sections `[edge]` and `[acme]`; mistakes go to `errors`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
-        let section: Self = layers.section("edge", errors)?;
+        // Both are read before giving up, so that the mistakes of both are found.
+        let acme = Acme::read(layers, errors);
+        let mut section: Self = layers.section("edge", errors)?;
+        section.acme = acme?.on().cloned();
         let mistakes = section.mistakes();
         for (key, message) in &mistakes {
             layers.reject(key, *message, errors);
@@ -167,11 +174,11 @@ impl EdgeSettings {
                 mistakes.push((key, message));
             }
         };
-        let has_certificates = !self.certificates.is_empty();
+        let has_certificates = !self.certificates.is_empty() || self.acme.is_some();
         rule(
             self.tls_listen.is_empty() || has_certificates,
             "edge.tls_listen",
-            "needs at least one entry in `edge.certificates`",
+            "needs at least one entry in `edge.certificates`, or `acme.enabled`",
         );
         rule(
             !self.listen.is_empty() || !self.tls_listen.is_empty(),

@@ -9,6 +9,7 @@ use vayro_core::timestamp::Timestamp;
 use vayro_core::visit::{Head, is_within};
 
 use crate::cache::LinkCache;
+use crate::challenges::Challenges;
 use crate::clicks::{Ledger, Rings};
 use crate::metrics::Metrics;
 use crate::misses::MissBudgets;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// Where `/` leads; `None` shows a page.
     pub(crate) root_redirect: Option<Head>,
     pub(crate) certificates: Certificates,
+    /// Answers to ACME servers, if there can be any.
+    pub(crate) challenges: Option<Challenges>,
     pub(crate) connections: ConnectionLimits,
     /// How many unknown codes networks may still ask for.
     pub(crate) misses: MissBudgets,

@@ -15,6 +15,7 @@ use vayro_core::ports::{DomainStore, InvalidationFeed};
 use vayro_core::visit::{Page, normal_host, root_redirect};
 
 use crate::cache::{CacheOptions, Lifetimes, LinkCache};
+use crate::challenges::Challenges;
 use crate::clicks::{Ledger, Rings, Shipper, ship};
 use crate::edge::EdgeDeps;
 use crate::log_limit::LogLimit;
@@ -123,6 +124,9 @@ impl Core {
             runtime.clone(),
         );
         let rings = Rings::new(settings.thread_count(), settings.click_ring_len, Arc::clone(&metrics));
+        let is_acme = settings.acme.is_some();
+        let challenges =
+            is_acme.then(|| Challenges::new(deps.served, Arc::clone(&deps.clock), runtime.clone()));
         let shared = Arc::new(Shared {
             ledger: Ledger::new(Arc::clone(&deps.name), deps.ledger_file),
             name: deps.name,
@@ -135,6 +139,7 @@ impl Core {
             pages: Pages::new(),
             root_redirect: settings.root_redirect.as_ref().map(root_redirect),
             certificates,
+            challenges,
             connections: ConnectionLimits::new(
                 settings.connections_max,
                 settings.connections_per_address_max,

@@ -1,4 +1,6 @@
-//! Certificates from files, and which one a client gets.
+//! Certificates from files and those that were issued, and which one a client gets.
+
+mod issued;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use tokio::sync::watch;
 
 use crate::settings::CertificateSettings;
 use crate::shutdown::until_told;
+
+pub(crate) use issued::IssuedCertificates;
 
 /// Sessions remembered for clients that resume without a ticket; the default of 256 is for a test server.
 const SESSIONS_MAX: usize = 10_240;
@@ -60,46 +64,72 @@ impl Table {
         // A wildcard stands for exactly one label.
         self.exact.get(host).or_else(|| self.wildcard.get(host.split_once('.')?.1))
     }
+
+    /// Adds a certificate for `name` unless there is one.
+    fn insert(&mut self, name: &str, certified: &Arc<CertifiedKey>) {
+        match name.strip_prefix("*.") {
+            Some(parent) => self.wildcard.entry(parent.into()),
+            None => self.exact.entry(name.into()),
+        }
+        .or_insert_with(|| Arc::clone(certified));
+    }
+
+    fn len(&self) -> usize {
+        self.exact.len() + self.wildcard.len()
+    }
 }
 
 /// The certificates of this edge; cheap to ask, replaced as a whole.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     table: Arc<ArcSwap<Table>>,
+    /// Those that an ACME server issued, if any are wanted.
+    issued: Option<IssuedCertificates>,
     files: Vec<CertificateSettings>,
     stamps: Mutex<Vec<Option<SystemTime>>>,
 }
 
 impl Certificates {
     /// Reads every file.
-    pub(crate) fn load(files: Vec<CertificateSettings>) -> Result<Self, CertificateError> {
+    pub(crate) fn load(
+        files: Vec<CertificateSettings>,
+        issued: Option<IssuedCertificates>,
+    ) -> Result<Self, CertificateError> {
         // Pingora installs `ring` unless somebody was faster. This one has the post-quantum key exchange
         // and the faster RSA.
         drop(aws_lc_rs::default_provider().install_default());
         let stamps = stamps(&files);
         let table = read_all(&files)?;
-        Ok(Self { table: Arc::new(ArcSwap::from_pointee(table)), files, stamps: Mutex::new(stamps) })
+        Ok(Self { table: Arc::new(ArcSwap::from_pointee(table)), issued, files, stamps: Mutex::new(stamps) })
     }
 
     /// No certificates, where somebody else ends TLS.
     pub(crate) fn none() -> Self {
-        Self { table: Arc::default(), files: Vec::new(), stamps: Mutex::default() }
+        Self { table: Arc::default(), files: Vec::new(), stamps: Mutex::default(), issued: None }
     }
 
     /// Tells whether a client that asks for `host` gets a certificate for it.
     pub(crate) fn covers(&self, host: &str) -> bool {
         self.table.load().find(host).is_some()
+            || self.issued.as_ref().is_some_and(|issued| issued.table().load().find(host).is_some())
+    }
+
+    /// Returns the certificates that an ACME server issued, if any are wanted.
+    pub(crate) const fn issued(&self) -> Option<&IssuedCertificates> {
+        self.issued.as_ref()
     }
 
     /// Returns how many names there are.
     pub(crate) fn name_count(&self) -> usize {
-        let table = self.table.load();
-        table.exact.len() + table.wildcard.len()
+        self.table.load().len() + self.issued.as_ref().map_or(0, |issued| issued.table().load().len())
     }
 
     /// Makes what listeners accept with.
     pub(crate) fn server_config(&self) -> Result<ServerConfig, CertificateError> {
-        let resolver = Resolver(Arc::clone(&self.table));
+        let resolver = Resolver {
+            files: Arc::clone(&self.table),
+            issued: self.issued.as_ref().map(|issued| Arc::clone(issued.table())),
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(CertificateError::Setup)?
@@ -160,11 +190,7 @@ fn read_all(files: &[CertificateSettings]) -> Result<Table, CertificateError> {
     for file in files {
         let certified = Arc::new(read_one(file, &provider)?);
         for name in names(&certified) {
-            match name.strip_prefix("*.") {
-                Some(parent) => table.wildcard.entry(parent.into()),
-                None => table.exact.entry(name),
-            }
-            .or_insert_with(|| Arc::clone(&certified));
+            table.insert(&name, &certified);
         }
         table.fallback.get_or_insert(certified);
     }
@@ -198,13 +224,21 @@ fn names(certified: &CertifiedKey) -> Vec<Box<str>> {
 
 /// Chooses by the name the client asks for, without waiting for anything.
 #[derive(Debug)]
-struct Resolver(Arc<ArcSwap<Table>>);
+struct Resolver {
+    files: Arc<ArcSwap<Table>>,
+    issued: Option<Arc<ArcSwap<Table>>>,
+}
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let table = self.0.load();
-        // rustls hands the name over in lower case. Clients that name none, or one we do not have, get the
-        // first certificate; addresses are never named.
-        hello.server_name().and_then(|name| table.find(name)).or(table.fallback.as_ref()).cloned()
+        let files = self.files.load();
+        // rustls hands the name over in lower case; addresses are never named.
+        let named = hello.server_name().and_then(|name| {
+            let issued = || self.issued.as_ref()?.load().find(name).cloned();
+            files.find(name).cloned().or_else(issued)
+        });
+        // Clients that name none, or one we do not have, get the first certificate of the files. Without one their
+        // handshake ends in an alert; nothing is ever ordered because of it.
+        named.or_else(|| files.fallback.clone())
     }
 }

@@ -1,5 +1,7 @@
 //! A real edge on real sockets, over ports that live in memory.
 
+#[path = "it/acme.rs"]
+mod acme;
 #[path = "it/admin.rs"]
 mod admin;
 #[path = "it/cache.rs"]

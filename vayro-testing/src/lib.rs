@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod disk;
 pub mod fixture;
 pub mod load;
+pub mod pebble;
 pub mod port;
 pub mod postgres;
 pub mod proxy;

@@ -113,6 +113,9 @@ impl System {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings = [EVERY_VISIT_COUNTS].iter().chain(settings);
         let mut system = Self::new(dir, settings.map(owned).collect());
+        if let Some((_, listen)) = system.environment.iter().find(|(name, _)| name == "VAYRO_EDGE__LISTEN") {
+            system.edge_url = format!("http://{listen}");
+        }
         system.start_up(arguments).await;
         system
     }
@@ -151,7 +154,8 @@ impl System {
         let address = |name: &str| {
             let (_, rest) =
                 ready.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in: {ready}"));
-            rest.split_whitespace().next().unwrap_or_default().to_owned()
+            // HTTP comes first.
+            rest.split([' ', ',']).next().unwrap_or_default().to_owned()
         };
         self.edge_url = address("edge");
         self.api_url = address("api");

@@ -12,6 +12,8 @@ use vayro_core::ports::{
 };
 use vayro_core::timestamp::Timestamp;
 
+use crate::certificates::CertificateDeps;
+
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -43,6 +45,8 @@ pub struct WorkerDeps {
     pub sessions: Arc<dyn SessionStore>,
     /// Idempotency keys, for removing expired ones.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// What an issuer of certificates needs; `None` if this worker is to be none.
+    pub certificates: Option<CertificateDeps>,
     /// The time.
     pub clock: Clock,
     /// Randomness.
@@ -64,6 +68,13 @@ impl WorkerDeps {
             links: Arc::clone(&backends.links),
             sessions: Arc::clone(&backends.sessions),
             idempotency: Arc::clone(&backends.idempotency),
+            certificates: Some(CertificateDeps {
+                holder: Arc::clone(&backends.name),
+                domains: Arc::clone(&backends.domains),
+                certificates: Arc::clone(&backends.certificates),
+                issuer: Arc::clone(&backends.issuer),
+                served: Arc::clone(&backends.served),
+            }),
             clock: Arc::new(clock::now),
             rng: Arc::new(Mutex::new(StdRng::from_os_rng())),
         }

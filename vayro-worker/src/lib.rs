@@ -6,6 +6,7 @@
 
 mod admin;
 mod backoff;
+mod certificates;
 mod deps;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -22,6 +23,7 @@ mod worker;
 
 pub use vayro_enrich as enrich;
 
+pub use certificates::CertificateDeps;
 pub use deps::{Clock, SharedRng, WorkerDeps};
 pub use ingest::{ALONE_ATTEMPTS, CRASH_ATTEMPTS, SUSPECT_ATTEMPTS};
 pub use settings::WorkerSettings;

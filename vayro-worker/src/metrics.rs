@@ -1,12 +1,18 @@
 //! What the worker counts, in Prometheus' text format.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+use vayro_core::certificate::{CertificateRecord, CertificateState};
 use vayro_core::click::{ClickClass, ClickRow};
 use vayro_core::ports::WriteOutcome;
 use vayro_core::stream::DeadReason;
+use vayro_core::timestamp::Timestamp;
 
 use crate::enrich::{Enricher, GeoIpStatus};
 use crate::ingest::Pipeline;
@@ -43,6 +49,71 @@ pub(crate) struct Metrics {
     geoip_built: IntGauge,
     agents_read: IntGauge,
     agents_remembered: IntGauge,
+    pub(crate) certificates: Arc<CertificateMetrics>,
+}
+
+/// What an issuer of certificates counts.
+pub(crate) struct CertificateMetrics {
+    states: IntGaugeVec,
+    expiring: IntGaugeVec,
+    orders: IntCounterVec,
+}
+
+/// Times until certificates end that are told apart; each counts what ends sooner too.
+const EXPIRY: [(&str, Duration); 4] = [
+    ("0d", Duration::ZERO),
+    ("1d", Duration::from_hours(24)),
+    ("7d", Duration::from_hours(7 * 24)),
+    ("30d", Duration::from_hours(30 * 24)),
+];
+
+impl CertificateMetrics {
+    fn new(r: &Registry) -> Self {
+        let metrics = Self {
+            states: gauges(r, "certificates", "Names that are to have a certificate by state", "state"),
+            expiring: gauges(
+                r,
+                "certificates_expiring",
+                "Certificates that end within this time, those that have ended included",
+                "within",
+            ),
+            orders: counters(
+                r,
+                "certificate_orders_total",
+                "Tries to get a certificate by result; unavailable: the ACME server, not the name, was at fault",
+                "result",
+            ),
+        };
+        for result in ["issued", "failed", "unavailable"] {
+            metrics.orders.with_label_values(&[result]).reset();
+        }
+        metrics.survey(&[], Timestamp::EPOCH);
+        metrics
+    }
+
+    /// Takes over how far all certificates are.
+    pub(crate) fn survey(&self, records: &[CertificateRecord], now: Timestamp) {
+        for state in CertificateState::ALL.into_iter().filter(|state| *state != CertificateState::None) {
+            let count = records.iter().filter(|record| record.state(now) == state).count();
+            self.states.with_label_values(&[state.as_str()]).set(whole(count));
+        }
+        for (within, time) in EXPIRY {
+            let ends = |record: &&CertificateRecord| {
+                record.validity.is_some_and(|validity| validity.not_after <= now.plus(time))
+            };
+            self.expiring.with_label_values(&[within]).set(whole(records.iter().filter(ends).count()));
+        }
+    }
+
+    /// Counts a certificate that was issued.
+    pub(crate) fn issued(&self) {
+        self.orders.with_label_values(&["issued"]).inc();
+    }
+
+    /// Counts a try that came to nothing, with its result.
+    pub(crate) fn failed(&self, result: &str) {
+        self.orders.with_label_values(&[result]).inc();
+    }
 }
 
 impl Metrics {
@@ -95,6 +166,7 @@ impl Metrics {
                 "User agents read since start; others were remembered",
             ),
             agents_remembered: gauge(&r, "user_agents_remembered", "User agents remembered"),
+            certificates: Arc::new(CertificateMetrics::new(&r)),
             registry: r,
         };
         // Series that exist from the start can be told from series that are broken.
@@ -170,6 +242,10 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 
 fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
     register(registry, IntCounterVec::new(opts(name, help), &[label]))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts(name, help), &[label]))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {

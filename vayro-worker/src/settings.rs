@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use vayro_backends::config::{ConfigErrors, Layers, Span, retention};
+use vayro_backends::config::{Acme, AcmeConfig, ConfigErrors, InstanceSettings, Layers, Span, retention};
+use vayro_core::host::Host;
 use vayro_core::retention::Retention;
 
 use crate::enrich::{AddressPolicy, EXCLUDED_ADDRESSES_MAX, EnrichConfig, Network};
@@ -62,6 +64,13 @@ struct GeoIpSection {
     places_max: usize,
 }
 
+/// What other sections say.
+struct Rest {
+    retention: Retention,
+    acme: Acme,
+    default_host: Host,
+}
+
 /// The settings of one worker, complete and valid.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -104,14 +113,20 @@ pub struct WorkerSettings {
     pub geoip_poll: Duration,
     /// How clicks are enriched.
     pub enrich: EnrichConfig,
+    /// How certificates are issued, if they are.
+    pub acme: Option<Arc<AcmeConfig>>,
+    /// The host of the default domain, which gets one too.
+    pub default_host: Host,
 }
 
 impl WorkerSettings {
-    /// Reads and checks the sections `[worker]`, `[geoip]` and `[retention]`; mistakes go to `errors`.
+    /// Reads and checks the sections `[worker]`, `[geoip]`, `[retention]` and `[acme]`; mistakes go to `errors`.
     pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Option<Self> {
         // All are read before giving up, so that the mistakes of all are reported.
         let (worker, geoip) = (layers.section("worker", errors), layers.section("geoip", errors));
         let retention = retention(layers, errors);
+        let acme = Acme::read(layers, errors);
+        let instance = InstanceSettings::read(layers, errors);
         let (worker, geoip): (WorkerSection, GeoIpSection) = (worker?, geoip?);
         let mut is_sound = true;
         let mut check = |key: &str, holds: bool, message: &str| {
@@ -148,11 +163,12 @@ impl WorkerSettings {
             "must be 1 to 10000000",
         );
         check("geoip.places_max", (1..=CACHE_MAX).contains(&geoip.places_max), "must be 1 to 10000000");
-        let retention = retention?;
-        is_sound.then(|| Self::from_sections(worker, geoip, retention))
+        let (retention, acme, instance) = (retention?, acme?, instance?);
+        let rest = Rest { retention, acme, default_host: instance.default_host() };
+        is_sound.then(|| Self::from_sections(worker, geoip, rest))
     }
 
-    fn from_sections(worker: WorkerSection, geoip: GeoIpSection, retention: Retention) -> Self {
+    fn from_sections(worker: WorkerSection, geoip: GeoIpSection, rest: Rest) -> Self {
         Self {
             admin: worker.admin,
             batch_max: worker.batch_max,
@@ -172,7 +188,9 @@ impl WorkerSettings {
             housekeeping_every: worker.housekeeping_every.get(),
             restore_window: worker.restore_window.get(),
             salt_retention: worker.salt_retention.get(),
-            retention,
+            retention: rest.retention,
+            acme: rest.acme.on().cloned(),
+            default_host: rest.default_host,
             repeat_window: worker.repeat_window.get(),
             geoip_poll: geoip.poll.get(),
             enrich: EnrichConfig {

@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use vayro_backends::causes;
 
 use crate::admin::Admin;
+use crate::certificates::Issuer;
 use crate::deps::WorkerDeps;
 use crate::enrich::{EnrichError, Enricher, GeoIpStatus};
 use crate::ingest::{self, Pipeline};
@@ -132,6 +133,9 @@ impl Worker {
             tasks.spawn(schedule::trim(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(schedule::keep_house(Arc::clone(&pipeline), stop.clone()));
             tasks.spawn(purges::keep_purging(Arc::clone(&pipeline), stop.clone()));
+            if let Some(issuer) = issuer(&pipeline) {
+                tasks.spawn(issuer.run(stop.clone()));
+            }
         }
         if let Some(ended) = until_stopped(&mut stop, &mut tasks).await {
             tracing::error!(?ended, "a part of the worker ended by itself; the worker stops");
@@ -148,6 +152,20 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     Worker::new(settings, deps).await?.run(shutdown).await;
     Ok(())
+}
+
+/// Returns what issues certificates, if that is wanted.
+fn issuer(pipeline: &Pipeline) -> Option<Issuer> {
+    let deps = &pipeline.deps;
+    let config = Arc::clone(pipeline.settings.acme.as_ref()?);
+    Some(Issuer::new(
+        config,
+        pipeline.settings.default_host.clone(),
+        deps.certificates.clone()?,
+        Arc::clone(&deps.clock),
+        Arc::clone(&deps.rng),
+        Arc::clone(&pipeline.metrics.certificates),
+    ))
 }
 
 /// Waits until stopping is asked for. None of the tasks ends by itself; one that does has failed, and the rest

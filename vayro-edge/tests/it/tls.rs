@@ -44,16 +44,7 @@ impl Certificates {
 
     /// Makes a client that trusts these certificates and nothing else.
     fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(self.roots.iter().cloned());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        TlsConnector::from(Arc::new(config))
+        connector_with(&self.roots, alpn)
     }
 
     /// Makes a client that asks for `names` at the edge.
@@ -73,6 +64,28 @@ impl Certificates {
     ) -> Option<TlsStream<TcpStream>> {
         shake_hands(&self.connector(alpn), edge, name).await
     }
+}
+
+fn connector_with(trusted: &[CertificateDer<'static>], alpn: &[&[u8]]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted.iter().cloned());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Connects as a new client that trusts `root` and nothing else.
+pub(crate) async fn connect_with_root(
+    edge: &TestEdge,
+    name: &str,
+    root: &CertificateDer<'static>,
+) -> Option<TlsStream<TcpStream>> {
+    shake_hands(&connector_with(std::slice::from_ref(root), &[]), edge, name).await
 }
 
 async fn shake_hands(connector: &TlsConnector, edge: &TestEdge, name: &str) -> Option<TlsStream<TcpStream>> {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use vayro_backends::config::Layers;
 use vayro_core::account::Domain;
+use vayro_core::certificate::{Certificate, CertificateName, Challenge};
 use vayro_core::change::{ChangeContext, Invalidation};
 use vayro_core::click::Click;
 use vayro_core::day::Day;
@@ -21,7 +22,7 @@ use vayro_core::ledger::{DayCounts, DayTally, EdgeLedger, KnownEdge, Removal};
 use vayro_core::link::{LinkKey, RedirectStatus};
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerError, LedgerFile, LedgerStore, LinkLookup,
-    SinkError, SpoolStats, StoreError, StreamError,
+    ServedCertificates, SinkError, SpoolStats, StoreError, StreamError,
 };
 use vayro_core::resolve::CachedLink;
 use vayro_core::stream::EdgeReport;
@@ -79,6 +80,10 @@ pub(crate) struct World {
     pub(crate) recorded: Mutex<Vec<EdgeLedger>>,
     pub(crate) hosts: Mutex<Vec<Host>>,
     pub(crate) hosts_mood: Mutex<Mood>,
+    pub(crate) issued: Mutex<Vec<Certificate>>,
+    pub(crate) challenges: Mutex<Vec<Challenge>>,
+    pub(crate) challenge_looks: AtomicUsize,
+    pub(crate) issued_mood: Mutex<Mood>,
     messages: Mutex<VecDeque<Invalidation>>,
     message_came: Notify,
     pub(crate) is_feed_connected: AtomicBool,
@@ -112,6 +117,10 @@ impl World {
             recorded: Mutex::default(),
             hosts: Mutex::default(),
             hosts_mood: Mutex::new(Mood::Well),
+            issued: Mutex::default(),
+            challenges: Mutex::default(),
+            challenge_looks: AtomicUsize::new(0),
+            issued_mood: Mutex::new(Mood::Well),
             messages: Mutex::default(),
             message_came: Notify::new(),
             is_feed_connected: AtomicBool::new(true),
@@ -327,6 +336,31 @@ impl LedgerStore for Ledgers {
     }
 }
 
+struct Issued(Arc<World>);
+
+#[async_trait]
+impl ServedCertificates for Issued {
+    async fn versions(&self, _: u32) -> Result<Vec<(CertificateName, Timestamp)>, StoreError> {
+        let mood = *self.0.issued_mood.lock();
+        feel(mood).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let issued = self.0.issued.lock();
+        Ok(issued.iter().map(|one| (one.name.clone(), one.issued_at)).collect())
+    }
+
+    async fn load(&self, names: &[CertificateName]) -> Result<Vec<Certificate>, StoreError> {
+        let issued = self.0.issued.lock();
+        Ok(issued.iter().filter(|one| names.contains(&one.name)).cloned().collect())
+    }
+
+    async fn challenges(&self, now: Timestamp, _: u32) -> Result<Vec<Challenge>, StoreError> {
+        self.0.challenge_looks.fetch_add(1, Ordering::SeqCst);
+        let mood = *self.0.issued_mood.lock();
+        feel(mood).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let challenges = self.0.challenges.lock();
+        Ok(challenges.iter().filter(|one| one.expires_at > now).cloned().collect())
+    }
+}
+
 struct Domains(Arc<World>);
 
 /// An edge asks for the hosts and for nothing else.
@@ -442,6 +476,7 @@ fn deps(world: &Arc<World>) -> EdgeDeps {
         ledger_file: Arc::new(Ledgers(Arc::clone(world))),
         ledger: Arc::new(Ledgers(Arc::clone(world))),
         domains: Arc::new(Domains(Arc::clone(world))),
+        served: Arc::new(Issued(Arc::clone(world))),
         default_host: host("default.example"),
         snapshot: world.snapshot.lock().clone(),
         clock: Arc::new(move || {

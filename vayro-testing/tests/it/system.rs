@@ -1,5 +1,6 @@
 //! The built executables on both back-end sets: create, visit, count, and what breaks in between.
 
+mod acme;
 mod audit;
 mod chaos;
 mod clustered;

@@ -821,6 +821,7 @@ impl Scene {
     pub(crate) async fn make(&self) -> Result<Worker, WorkerError> {
         let started = self.started;
         let deps = WorkerDeps {
+            certificates: None,
             stream: Arc::clone(&self.stream) as Arc<dyn ClickStream>,
             visits: Arc::clone(&self.visits) as Arc<dyn RecentVisits>,
             clicks: Arc::clone(&self.clicks) as Arc<dyn ClickStore>,
