@@ -40,3 +40,9 @@ CREATE TABLE task_leases (
     holder TEXT NOT NULL,
     held_until TIMESTAMP WITH TIME ZONE NOT NULL
 );
+
+-- Keys that all edges make session tickets with, by the period in which they do.
+CREATE TABLE ticket_keys (
+    period BIGINT PRIMARY KEY,
+    sealed BYTEA NOT NULL
+);

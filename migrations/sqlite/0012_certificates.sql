@@ -40,3 +40,9 @@ CREATE TABLE task_leases (
     holder TEXT NOT NULL,
     held_until INTEGER NOT NULL
 ) STRICT;
+
+-- Keys that all edges make session tickets with, by the period in which they do.
+CREATE TABLE ticket_keys (
+    period INTEGER NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;

@@ -94,7 +94,7 @@ impl CertificateView {
 }
 
 impl DomainView {
-    fn new(domain: Domain, records: &[CertificateRecord], now: Timestamp) -> Self {
+    fn new(domain: &Domain, records: &[CertificateRecord], now: Timestamp) -> Self {
         // Its own one, or else one that covers it.
         let mut own: Vec<&CertificateRecord> =
             records.iter().filter(|record| record.name.covers(&domain.host)).collect();
@@ -121,7 +121,7 @@ async fn views(state: &ApiState, domains: Vec<Domain>) -> Result<Vec<DomainView>
         .collect();
     let records = state.ports.certificates.find(&names).await?;
     let now = state.clock.now();
-    Ok(domains.into_iter().map(|domain| DomainView::new(domain, &records, now)).collect())
+    Ok(domains.iter().map(|domain| DomainView::new(domain, &records, now)).collect())
 }
 
 async fn view(state: &ApiState, domain: Domain) -> Result<DomainView, Problem> {

@@ -14,7 +14,7 @@ use vayro_core::ports::{
     DeadLetterStore, DomainStore, EdgeReports, EventStore, IdempotencyStore, InvalidationFeed, IssuerStore,
     KeyStore, LedgerFile, LedgerStore, LinkLookup, LinkPublisher, LinkStore, Outbox, PurgeStore, RateLimiter,
     RecentVisits, RetentionStore, RollupStore, ServedCertificates, SessionStore, ShareStore, StoreError,
-    UserStore, WorkspaceStore,
+    TicketKeyStore, UserStore, WorkspaceStore,
 };
 use vayro_core::schema::SchemaState;
 
@@ -42,6 +42,8 @@ pub struct Backends {
     pub issuer: Arc<dyn IssuerStore>,
     /// Certificates for edges.
     pub served: Arc<dyn ServedCertificates>,
+    /// Keys of session tickets.
+    pub tickets: Arc<dyn TicketKeyStore>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
     /// Sessions.

@@ -34,6 +34,11 @@ pub fn account_purpose(directory: &str) -> String {
     format!("acme account {directory}")
 }
 
+/// Returns the purpose that the key of session tickets of a period is sealed for.
+pub fn ticket_purpose(period: i64) -> String {
+    format!("ticket key {period}")
+}
+
 /// The text is no key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("must be 32 random bytes in base64 or hexadecimal digits, as `openssl rand -base64 32` prints them")]
@@ -57,7 +62,16 @@ impl Vault {
     ///
     /// [`VaultKeyError`] for anything but 32 bytes in base64 or hexadecimal digits.
     pub fn from_key(text: &str) -> Result<Self, VaultKeyError> {
-        let key = key_bytes(text.trim()).ok_or(VaultKeyError)?;
+        Self::from_bytes(&key_bytes(text.trim()).ok_or(VaultKeyError)?)
+    }
+
+    /// Takes the 32 bytes of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultKeyError`] for another number of bytes.
+    pub fn from_bytes(key: &[u8]) -> Result<Self, VaultKeyError> {
+        let key: [u8; KEY_LEN] = key.try_into().map_err(|_| VaultKeyError)?;
         let mut key_id = [0; KEY_ID_LEN];
         key_id.copy_from_slice(
             &digest(&SHA256, &[b"vayro vault key ".as_slice(), &key].concat()).as_ref()[..KEY_ID_LEN],

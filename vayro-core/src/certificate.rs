@@ -6,12 +6,14 @@
 
 mod name;
 mod schedule;
+mod ticket;
 mod wanted;
 
 use serde::{Deserialize, Serialize};
 
 pub use name::{CertificateName, CertificateNameError};
 pub use schedule::{RETRY_PAUSES, RenewalWindow, clear_reason, renewal, retry_pause};
+pub use ticket::{TICKET_PERIOD, TicketKey, ticket_period};
 pub use wanted::wanted;
 
 use crate::timestamp::Timestamp;

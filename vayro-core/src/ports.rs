@@ -21,7 +21,7 @@ mod visits;
 pub use accounts::{AuditStore, DomainStore, KeyStore, SessionStore, UserStore, WorkspaceStore};
 pub use amendments::AmendmentStore;
 pub use analytics::{AnalyticsStore, RollupCounts, RollupRange, RollupStore, RollupValues, Visit};
-pub use certificates::{CertificateStore, IssuerStore, ServedCertificates};
+pub use certificates::{CertificateStore, IssuerStore, ServedCertificates, TicketKeyStore};
 pub use clicks::{
     ClickSink, ClickStore, ClickStream, DeadLetterStore, SinkError, SpoolStats, StreamError, WriteError,
     WriteOutcome,

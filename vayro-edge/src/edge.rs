@@ -16,7 +16,7 @@ use vayro_backends::handover::Inherited;
 use vayro_core::host::Host;
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerFile, LedgerStore, LinkLookup,
-    ServedCertificates,
+    ServedCertificates, TicketKeyStore,
 };
 
 use crate::admin::Observer;
@@ -55,6 +55,8 @@ pub struct EdgeDeps {
     pub domains: Arc<dyn DomainStore>,
     /// Certificates that were issued, and how to prove control of names.
     pub served: Arc<dyn ServedCertificates>,
+    /// Keys of session tickets, which all edges share.
+    pub tickets: Arc<dyn TicketKeyStore>,
     /// The host of the default domain.
     pub default_host: Host,
     /// Where links in memory are kept through the end of the process, if anywhere.
@@ -77,6 +79,7 @@ impl EdgeDeps {
             ledger: Arc::clone(&backends.ledger),
             domains: Arc::clone(&backends.domains),
             served: Arc::clone(&backends.served),
+            tickets: Arc::clone(&backends.tickets),
             default_host,
             snapshot: backends.snapshot_file.clone(),
             clock: Arc::new(vayro_backends::clock::now),
@@ -167,16 +170,8 @@ impl Edge {
         inherited: Inherited,
     ) -> Result<Self, BindError> {
         let is_tls = !settings.tls_listen.is_empty();
-        let issued = settings
-            .acme
-            .as_ref()
-            .filter(|_| is_tls)
-            .map(|config| IssuedCertificates::new(Arc::clone(config), Arc::clone(&deps.served)));
-        if let Some(issued) = &issued {
-            // If the database is away it is tried again while the edge runs.
-            issued.refresh().await;
-        }
-        let certificates = Certificates::load(settings.certificates.clone(), issued)?;
+        let certificates =
+            certificates(&settings, Arc::clone(&deps.served), Arc::clone(&deps.tickets), &deps.clock).await?;
         let tls = if !is_tls {
             None
         } else if settings.certificates.is_empty() && settings.acme.is_none() {
@@ -315,6 +310,10 @@ fn keep_current(running: &mut Running, upstreams: Vec<Arc<Upstream>>, has_certif
             }
         });
     }
+    if let Some(tickets) = running.shared.certificates.tickets() {
+        let (tickets, stopping) = (Arc::clone(tickets), running.stop.subscribe());
+        running.tasks.spawn(async move { tickets.keep_current(stopping).await });
+    }
 }
 
 fn run_server(shared: &Arc<Shared>, listeners: Vec<Listener>, tls: Option<Arc<Acceptor>>, drain: Drain) {
@@ -377,6 +376,24 @@ fn listen_all(
         admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
     Ok((listeners, admin, addresses))
+}
+
+/// Reads the certificates, from files and the database. If the database is away it is tried again while the edge runs.
+async fn certificates(
+    settings: &EdgeSettings,
+    served: Arc<dyn ServedCertificates>,
+    tickets: Arc<dyn TicketKeyStore>,
+    clock: &Clock,
+) -> Result<Certificates, CertificateError> {
+    let files = settings.certificates.clone();
+    let Some(acme) = settings.acme.as_ref().filter(|_| !settings.tls_listen.is_empty()) else {
+        return Certificates::load(files, None);
+    };
+    let issued = IssuedCertificates::new(Arc::clone(acme), served);
+    issued.refresh().await;
+    let mut certificates = Certificates::load(files, Some(issued))?;
+    certificates.share_tickets(Arc::clone(acme), tickets, Arc::clone(clock))?.refresh().await;
+    Ok(certificates)
 }
 
 /// Lets the process open as many files as `connections` need, and returns how many connections that allows.

@@ -1,6 +1,7 @@
 //! Certificates from files and those that were issued, and which one a client gets.
 
 mod issued;
+mod tickets;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,11 +17,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
+use vayro_backends::config::AcmeConfig;
+use vayro_core::ports::TicketKeyStore;
 
 use crate::settings::CertificateSettings;
+use crate::shared::Clock;
 use crate::shutdown::until_told;
 
 pub(crate) use issued::IssuedCertificates;
+pub(crate) use tickets::SharedTickets;
 
 /// Sessions remembered for clients that resume without a ticket; the default of 256 is for a test server.
 const SESSIONS_MAX: usize = 10_240;
@@ -85,6 +90,8 @@ pub(crate) struct Certificates {
     table: Arc<ArcSwap<Table>>,
     /// Those that an ACME server issued, if any are wanted.
     issued: Option<IssuedCertificates>,
+    /// Keys of tickets that all edges have, if there can be any.
+    tickets: Option<Arc<SharedTickets>>,
     files: Vec<CertificateSettings>,
     stamps: Mutex<Vec<Option<SystemTime>>>,
 }
@@ -100,18 +107,52 @@ impl Certificates {
         drop(aws_lc_rs::default_provider().install_default());
         let stamps = stamps(&files);
         let table = read_all(&files)?;
-        Ok(Self { table: Arc::new(ArcSwap::from_pointee(table)), issued, files, stamps: Mutex::new(stamps) })
+        Ok(Self {
+            table: Arc::new(ArcSwap::from_pointee(table)),
+            issued,
+            tickets: None,
+            files,
+            stamps: Mutex::new(stamps),
+        })
     }
 
     /// No certificates, where somebody else ends TLS.
     pub(crate) fn none() -> Self {
-        Self { table: Arc::default(), files: Vec::new(), stamps: Mutex::default(), issued: None }
+        Self {
+            table: Arc::default(),
+            files: Vec::new(),
+            stamps: Mutex::default(),
+            issued: None,
+            tickets: None,
+        }
     }
 
     /// Tells whether a client that asks for `host` gets a certificate for it.
     pub(crate) fn covers(&self, host: &str) -> bool {
         self.table.load().find(host).is_some()
             || self.issued.as_ref().is_some_and(|issued| issued.table().load().find(host).is_some())
+    }
+
+    /// Shares the keys of session tickets with all edges.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError::Setup`].
+    pub(crate) fn share_tickets(
+        &mut self,
+        config: Arc<AcmeConfig>,
+        store: Arc<dyn TicketKeyStore>,
+        clock: Clock,
+    ) -> Result<Arc<SharedTickets>, CertificateError> {
+        let own = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
+        let shared = Arc::new(SharedTickets::new(config, store, clock, own));
+        self.tickets = Some(Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// Returns the keys of session tickets that all edges have, if there can be any.
+    pub(crate) const fn tickets(&self) -> Option<&Arc<SharedTickets>> {
+        self.tickets.as_ref()
     }
 
     /// Returns the certificates that an ACME server issued, if any are wanted.
@@ -137,7 +178,10 @@ impl Certificates {
             .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // By default rustls gives no tickets, so that a returning visitor pays a full handshake.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
+        config.ticketer = match &self.tickets {
+            Some(shared) => Arc::clone(shared) as _,
+            None => aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?,
+        };
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
         Ok(config)
     }

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection};
 use vayro_core::certificate::{
-    Certificate, CertificateName, CertificateRecord, Challenge, Failure as Refusal, Order, Validity,
+    Certificate, CertificateName, CertificateRecord, Challenge, Failure as Refusal, Order, TicketKey,
+    Validity,
 };
 use vayro_core::outbox::OutboxEvent;
-use vayro_core::ports::{CertificateStore, IssuerStore, ServedCertificates, StoreError};
+use vayro_core::ports::{CertificateStore, IssuerStore, ServedCertificates, StoreError, TicketKeyStore};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::PgStores;
@@ -412,6 +413,32 @@ impl ServedCertificates for PgStores {
                 expires_at: expires_at.into(),
             };
             Ok(rows.into_iter().map(challenge).collect())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl TicketKeyStore for PgStores {
+    async fn exchange(&self, proposed: &[TicketKey], oldest: i64) -> Result<Vec<TicketKey>, StoreError> {
+        self.within(async |connection| {
+            let mut tx = connection.begin().await?;
+            for key in proposed {
+                sqlx::query(
+                    "INSERT INTO ticket_keys (period, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                )
+                .bind(key.period)
+                .bind(&key.sealed)
+                .execute(&mut *tx)
+                .await?;
+            }
+            sqlx::query("DELETE FROM ticket_keys WHERE period < $1").bind(oldest).execute(&mut *tx).await?;
+            let rows: Vec<(i64, Vec<u8>)> =
+                sqlx::query_as("SELECT period, sealed FROM ticket_keys ORDER BY period")
+                    .fetch_all(&mut *tx)
+                    .await?;
+            tx.commit().await?;
+            Ok(rows.into_iter().map(|(period, sealed)| TicketKey { period, sealed }).collect())
         })
         .await
     }

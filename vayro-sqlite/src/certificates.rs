@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use vayro_core::certificate::{
-    Certificate, CertificateName, CertificateRecord, Challenge, Failure, Order, Validity,
+    Certificate, CertificateName, CertificateRecord, Challenge, Failure, Order, TicketKey, Validity,
 };
 use vayro_core::outbox::OutboxEvent;
-use vayro_core::ports::{CertificateStore, IssuerStore, ServedCertificates, StoreError};
+use vayro_core::ports::{CertificateStore, IssuerStore, ServedCertificates, StoreError, TicketKeyStore};
 use vayro_core::timestamp::Timestamp;
 
 use crate::database::SqliteStores;
@@ -367,5 +367,32 @@ impl ServedCertificates for SqliteStores {
             Ok(Challenge { token, answer, expires_at })
         };
         rows.into_iter().map(challenge).collect()
+    }
+}
+
+#[async_trait]
+impl TicketKeyStore for SqliteStores {
+    async fn exchange(&self, proposed: &[TicketKey], oldest: i64) -> Result<Vec<TicketKey>, StoreError> {
+        let mut tx = self.begin().await?;
+        for key in proposed {
+            sqlx::query("INSERT INTO ticket_keys (period, sealed) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+                .bind(key.period)
+                .bind(&key.sealed)
+                .execute(&mut *tx)
+                .await
+                .map_err(store_error)?;
+        }
+        sqlx::query("DELETE FROM ticket_keys WHERE period < ?1")
+            .bind(oldest)
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let rows: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT period, sealed FROM ticket_keys ORDER BY period")
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(rows.into_iter().map(|(period, sealed)| TicketKey { period, sealed }).collect())
     }
 }

@@ -192,7 +192,7 @@ impl Issuer {
                 let pause = retry_pause(count, &mut *self.rng.lock());
                 (reason, count, now.plus(pause), true)
             }
-            Err(Trouble::Nonce) => return Ok(true),
+            Err(Trouble::Again) => return Ok(true),
             Err(Trouble::Server { reason, pause }) => {
                 self.metrics.failed("unavailable");
                 let times = self.paused.map_or(0, |(_, times)| times);

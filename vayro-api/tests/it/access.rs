@@ -73,6 +73,7 @@ fn table() -> Vec<(Method, &'static str, Value, Need)> {
         (get(), "/v1/domains", none.clone(), domains_read),
         (get(), "/v1/domains/{id}", none.clone(), domains_read),
         (Method::POST, "/v1/domains", json!({ "host": "vay.test" }), domains_write),
+        (Method::POST, "/v1/domains/{id}/certificate", none.clone(), domains_write),
         (Method::DELETE, "/v1/domains/{id}", none.clone(), domains_write),
         (get(), "/v1/workspaces", none.clone(), workspace_read),
         (Method::POST, "/v1/workspaces", json!({ "name": "" }), Need::Session),

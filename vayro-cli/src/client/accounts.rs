@@ -181,6 +181,24 @@ pub struct Domain {
     pub verified_at: Option<Timestamp>,
     /// When it was added.
     pub created_at: Timestamp,
+    /// Its certificate.
+    #[serde(default)]
+    pub certificate: DomainCertificate,
+}
+
+/// How far the certificate of a domain is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DomainCertificate {
+    /// `none`, `pending`, `issued` or `failed`.
+    pub state: String,
+    /// Until when it is valid.
+    pub not_after: Option<Timestamp>,
+    /// Why the last try failed.
+    pub reason: Option<String>,
+    /// When that was.
+    pub failed_at: Option<Timestamp>,
+    /// When it is tried again.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// A browser session, used once by `vayro login` to make a key.
@@ -243,6 +261,11 @@ impl Api {
     /// Adds a domain.
     pub async fn create_domain(&self, host: &str) -> Result<Domain, ApiError> {
         self.send(Call::post(&["domains"]).body(&serde_json::json!({ "host": host }))).await
+    }
+
+    /// Tries again to get the certificate of a domain.
+    pub async fn retry_certificate(&self, id: &str) -> Result<Domain, ApiError> {
+        self.send(Call::post(&["domains", id, "certificate"])).await
     }
 
     /// Removes a domain without links.

@@ -1,5 +1,6 @@
 //! `vayro doctor`.
 
+mod certificates;
 mod dependencies;
 mod guessing;
 mod machine;
@@ -19,7 +20,7 @@ use crate::ui::table::{Column, Table, Tone, Value};
 ///
 /// Reaches every dependency, looks at the settings of Redis that clicks depend on, at the GeoIP file,
 /// the clock, the disk and the ports, says how easily codes are guessed, and what is promised about
-/// clicks with these settings.
+/// clicks with these settings. Looks at the certificates that the instance gets by itself.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
@@ -81,7 +82,7 @@ pub async fn run(ui: &mut Ui, context: &Context, args: DoctorArgs) -> Result<(),
     };
     let mut findings = vec![Finding::new("configuration", Verdict::Ok, sound)];
     findings.extend(machine::data(&settings));
-    findings.extend(dependencies::back_ends(&settings).await);
+    findings.extend(dependencies::back_ends(&settings, context.now()).await);
     findings.push(machine::geoip(&settings));
     findings.extend(dependencies::ports(&settings).await);
     findings.push(dependencies::clock(context).await);

@@ -3,6 +3,7 @@
 pub mod add;
 pub mod list;
 pub mod remove;
+pub mod retry;
 
 use clap::Subcommand;
 
@@ -15,6 +16,7 @@ use crate::ui::Ui;
 pub enum DomainCommand {
     List(list::ListArgs),
     Add(add::AddArgs),
+    Retry(retry::RetryArgs),
     Remove(remove::RemoveArgs),
 }
 
@@ -24,6 +26,7 @@ impl DomainCommand {
         match self {
             Self::List(args) => list::run(ui, context, args).await,
             Self::Add(args) => add::run(ui, context, args).await,
+            Self::Retry(args) => retry::run(ui, context, args).await,
             Self::Remove(args) => remove::run(ui, context, args).await,
         }
     }

@@ -4,7 +4,7 @@
 
 use super::stores::{Stores, at};
 use crate::certificate::{
-    Certificate, CertificateName, CertificateState, Challenge, Failure, Order, Validity,
+    Certificate, CertificateName, CertificateState, Challenge, Failure, Order, TicketKey, Validity,
 };
 use crate::outbox::OutboxEvent;
 
@@ -26,6 +26,7 @@ macro_rules! certificate_store_contract {
                 one_holder_has_the_lease,
                 the_account_is_kept_per_directory,
                 challenges_go_when_they_expire,
+                edges_agree_on_keys_of_tickets,
             ]
         );
     };
@@ -228,4 +229,16 @@ pub async fn challenges_go_when_they_expire(stores: &Stores) {
     );
     stores.issuer.remove_challenge(&new.token).await.expect("removed");
     assert!(stores.served.challenges(at(0), 10).await.expect("read").is_empty());
+}
+
+/// The first proposal of a period is everybody's key, and old ones are gone.
+pub async fn edges_agree_on_keys_of_tickets(stores: &Stores) {
+    let key = |period, text: &str| TicketKey { period, sealed: text.as_bytes().to_vec() };
+    let one = stores.tickets.exchange(&[key(5, "one"), key(6, "one")], 4).await.expect("ok");
+    assert_eq!(one, [key(5, "one"), key(6, "one")]);
+    let two = stores.tickets.exchange(&[key(6, "two"), key(7, "two")], 5).await.expect("ok");
+    assert_eq!(two, [key(5, "one"), key(6, "one"), key(7, "two")]);
+    let later = stores.tickets.exchange(&[key(8, "three")], 7).await.expect("ok");
+    assert_eq!(later, [key(7, "two"), key(8, "three")]);
+    assert_eq!(stores.tickets.exchange(&[], 0).await.expect("ok"), later);
 }

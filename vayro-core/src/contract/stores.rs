@@ -19,7 +19,8 @@ use crate::page::PageSize;
 use crate::ports::{
     AmendmentStore, AnalyticsStore, AuditStore, CertificateStore, ClickStore, DomainStore, EventStore,
     IdempotencyStore, IssuerStore, KeyStore, LedgerStore, LinkLookup, LinkStore, Outbox, PurgeStore,
-    RetentionStore, RollupStore, ServedCertificates, SessionStore, ShareStore, UserStore, WorkspaceStore,
+    RetentionStore, RollupStore, ServedCertificates, SessionStore, ShareStore, TicketKeyStore, UserStore,
+    WorkspaceStore,
 };
 use crate::rollup::RolledUpAnalytics;
 use crate::short_code::ShortCode;
@@ -78,6 +79,8 @@ pub struct Stores {
     pub issuer: Arc<dyn IssuerStore>,
     /// What edges read of them.
     pub served: Arc<dyn ServedCertificates>,
+    /// Keys of session tickets.
+    pub tickets: Arc<dyn TicketKeyStore>,
     /// Whether a click is refused when its month was never prepared; `false` where any time can be stored.
     pub needs_partitions: bool,
 }

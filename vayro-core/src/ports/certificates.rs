@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::certificate::{Certificate, CertificateName, CertificateRecord, Challenge, Failure, Order};
+use crate::certificate::{
+    Certificate, CertificateName, CertificateRecord, Challenge, Failure, Order, TicketKey,
+};
 use crate::timestamp::Timestamp;
 
 /// How far the certificate of each name is. What concerns a name that is not wanted (any more) does nothing.
@@ -83,4 +85,12 @@ pub trait ServedCertificates: Send + Sync {
 
     /// Lists the challenges that have not expired at `now`, at most `max`.
     async fn challenges(&self, now: Timestamp, max: u32) -> Result<Vec<Challenge>, StoreError>;
+}
+
+/// Keys that edges share, so that each resumes the sessions of all.
+#[async_trait]
+pub trait TicketKeyStore: Send + Sync {
+    /// Stores each of `proposed` unless its period has a key, removes those before the period `oldest` for good, and
+    /// returns all that are left by period.
+    async fn exchange(&self, proposed: &[TicketKey], oldest: i64) -> Result<Vec<TicketKey>, StoreError>;
 }

@@ -38,12 +38,15 @@ enum UnusableError {
     Use(#[from] rustls::Error),
 }
 
+/// The version of a stored certificate, and what is served of it.
+type Known = (Timestamp, Option<Arc<CertifiedKey>>);
+
 /// What is served of it, and how to learn what changed.
 pub(crate) struct IssuedCertificates {
     config: Arc<AcmeConfig>,
     store: Arc<dyn ServedCertificates>,
     /// By name, with the version it has.
-    known: Mutex<HashMap<CertificateName, (Timestamp, Option<Arc<CertifiedKey>>)>>,
+    known: Mutex<HashMap<CertificateName, Known>>,
     table: Arc<ArcSwap<Table>>,
     unusable: AtomicUsize,
     /// Wakes whoever keeps it current.

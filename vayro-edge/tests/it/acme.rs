@@ -5,17 +5,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use vayro_backends::config::{Acme, AcmeConfig, Layers};
 use vayro_backends::vault::key_purpose;
-use vayro_core::certificate::{Certificate, Challenge, Validity};
+use vayro_core::certificate::{Certificate, Challenge, TICKET_PERIOD, Validity};
 use vayro_core::change::Invalidation;
 use vayro_edge::{EdgeSettings, UpstreamSettings};
 
 use crate::client::Client;
 use crate::proxying::Server;
-use crate::tls::connect_with_root;
+use crate::tls::{connect_with_root, connector_with, shake_hands};
 use crate::world::{Mood, TestEdge, World, host, until};
 
 /// As in `challenges.rs`, whose promise it is.
@@ -201,4 +202,49 @@ async fn files_come_before_what_was_issued() {
     .await;
     assert!(certificates.connect(&edge, "go.example.com", &[]).await.is_some());
     assert!(connect_with_root(&edge, "go.example.com", &issued).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_resumes_at_another_edge_until_the_key_is_over() {
+    let (world, config) = (World::new(), acme());
+    let root = issue(&world, &config, "vay.ro", 0);
+    let edges = [
+        TestEdge::start_with(Arc::clone(&world), on).await,
+        TestEdge::start_with(Arc::clone(&world), on).await,
+    ];
+    world.put("launch", |_| {});
+    let visitor = connector_with(&[root], &[]);
+    let visit = async |edge: &TestEdge| {
+        let stream = shake_hands(&visitor, edge, "vay.ro").await.expect("connects");
+        let kind = stream.get_ref().1.handshake_kind().expect("done");
+        // Tickets come behind the handshake; an answer shows that they are here.
+        assert_eq!(Client::over(stream).get("/launch").await.status(), 302);
+        kind
+    };
+    assert_eq!(visit(&edges[0]).await, HandshakeKind::Full);
+    assert_eq!(visit(&edges[1]).await, HandshakeKind::Resumed);
+    assert_eq!(visit(&edges[0]).await, HandshakeKind::Resumed);
+    // The next period's key was there before it began.
+    world.advance(TICKET_PERIOD);
+    assert_eq!(visit(&edges[1]).await, HandshakeKind::Resumed);
+    world.advance(2 * TICKET_PERIOD);
+    assert_eq!(visit(&edges[0]).await, HandshakeKind::Full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_keys_of_all_an_edge_resumes_its_own_sessions() {
+    let world = World::new();
+    let certificates = crate::tls::Certificates::new(&[&["vay.ro"]]);
+    *world.issued_mood.lock() = Mood::Failing;
+    let edge = TestEdge::start_with(world, |settings| {
+        on(settings);
+        certificates.set(settings);
+    })
+    .await;
+    let visitor = certificates.connector(&[]);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let stream = shake_hands(&visitor, &edge, "vay.ro").await.expect("connects");
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+        assert_eq!(Client::over(stream).get("/").await.status(), 200);
+    }
 }

@@ -43,7 +43,7 @@ impl Certificates {
     }
 
     /// Makes a client that trusts these certificates and nothing else.
-    fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
+    pub(crate) fn connector(&self, alpn: &[&[u8]]) -> TlsConnector {
         connector_with(&self.roots, alpn)
     }
 
@@ -66,7 +66,7 @@ impl Certificates {
     }
 }
 
-fn connector_with(trusted: &[CertificateDer<'static>], alpn: &[&[u8]]) -> TlsConnector {
+pub(crate) fn connector_with(trusted: &[CertificateDer<'static>], alpn: &[&[u8]]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted.iter().cloned());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -88,7 +88,11 @@ pub(crate) async fn connect_with_root(
     shake_hands(&connector_with(std::slice::from_ref(root), &[]), edge, name).await
 }
 
-async fn shake_hands(connector: &TlsConnector, edge: &TestEdge, name: &str) -> Option<TlsStream<TcpStream>> {
+pub(crate) async fn shake_hands(
+    connector: &TlsConnector,
+    edge: &TestEdge,
+    name: &str,
+) -> Option<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(edge.https()).await.expect("edge listens");
     let name = ServerName::try_from(name.to_owned()).expect("valid");
     connector.connect(name, tcp).await.ok()

@@ -1,6 +1,6 @@
 //! An edge and everything around it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use vayro_backends::config::Layers;
 use vayro_core::account::Domain;
-use vayro_core::certificate::{Certificate, CertificateName, Challenge};
+use vayro_core::certificate::{Certificate, CertificateName, Challenge, TicketKey};
 use vayro_core::change::{ChangeContext, Invalidation};
 use vayro_core::click::Click;
 use vayro_core::day::Day;
@@ -22,7 +22,7 @@ use vayro_core::ledger::{DayCounts, DayTally, EdgeLedger, KnownEdge, Removal};
 use vayro_core::link::{LinkKey, RedirectStatus};
 use vayro_core::ports::{
     ClickSink, DomainStore, EdgeReports, InvalidationFeed, LedgerError, LedgerFile, LedgerStore, LinkLookup,
-    ServedCertificates, SinkError, SpoolStats, StoreError, StreamError,
+    ServedCertificates, SinkError, SpoolStats, StoreError, StreamError, TicketKeyStore,
 };
 use vayro_core::resolve::CachedLink;
 use vayro_core::stream::EdgeReport;
@@ -84,6 +84,7 @@ pub(crate) struct World {
     pub(crate) challenges: Mutex<Vec<Challenge>>,
     pub(crate) challenge_looks: AtomicUsize,
     pub(crate) issued_mood: Mutex<Mood>,
+    pub(crate) ticket_keys: Mutex<BTreeMap<i64, TicketKey>>,
     messages: Mutex<VecDeque<Invalidation>>,
     message_came: Notify,
     pub(crate) is_feed_connected: AtomicBool,
@@ -121,6 +122,7 @@ impl World {
             challenges: Mutex::default(),
             challenge_looks: AtomicUsize::new(0),
             issued_mood: Mutex::new(Mood::Well),
+            ticket_keys: Mutex::default(),
             messages: Mutex::default(),
             message_came: Notify::new(),
             is_feed_connected: AtomicBool::new(true),
@@ -361,6 +363,20 @@ impl ServedCertificates for Issued {
     }
 }
 
+#[async_trait]
+impl TicketKeyStore for Issued {
+    async fn exchange(&self, proposed: &[TicketKey], oldest: i64) -> Result<Vec<TicketKey>, StoreError> {
+        let mood = *self.0.issued_mood.lock();
+        feel(mood).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let mut keys = self.0.ticket_keys.lock();
+        for key in proposed {
+            keys.entry(key.period).or_insert_with(|| key.clone());
+        }
+        keys.retain(|period, _| *period >= oldest);
+        Ok(keys.values().cloned().collect())
+    }
+}
+
 struct Domains(Arc<World>);
 
 /// An edge asks for the hosts and for nothing else.
@@ -477,6 +493,7 @@ fn deps(world: &Arc<World>) -> EdgeDeps {
         ledger: Arc::new(Ledgers(Arc::clone(world))),
         domains: Arc::new(Domains(Arc::clone(world))),
         served: Arc::new(Issued(Arc::clone(world))),
+        tickets: Arc::new(Issued(Arc::clone(world))),
         default_host: host("default.example"),
         snapshot: world.snapshot.lock().clone(),
         clock: Arc::new(move || {

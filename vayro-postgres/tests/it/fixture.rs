@@ -51,6 +51,7 @@ pub(crate) fn stores(pg: &PgStores) -> Stores {
         certificates: pg.clone(),
         issuer: pg.clone(),
         served: pg.clone(),
+        tickets: pg.clone(),
         rollups: pg,
         rolled_up,
         needs_partitions: true,

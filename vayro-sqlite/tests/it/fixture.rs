@@ -65,6 +65,7 @@ pub(crate) fn ports(sqlite: &SqliteStores) -> Stores {
         certificates: Arc::new(sqlite.clone()),
         issuer: Arc::new(sqlite.clone()),
         served: Arc::new(sqlite.clone()),
+        tickets: Arc::new(sqlite.clone()),
         needs_partitions: false,
     }
 }

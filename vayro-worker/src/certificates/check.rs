@@ -92,7 +92,7 @@ mod tests {
     async fn ask_one_that_says(answer: &'static str) -> (Result<(), String>, String) {
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = server.local_addr().expect("bound");
-        let served = tokio::spawn(async move {
+        let asked_with = tokio::spawn(async move {
             let (mut stream, _) = server.accept().await.expect("somebody asks");
             let mut request = [0; 1024];
             let len = stream.read(&mut request).await.expect("a request");
@@ -101,7 +101,7 @@ mod tests {
         });
         let name = "go.example.com".parse().expect("valid");
         let asked = ask(&name, &challenge(), SelfCheck::At(address)).await;
-        (asked, served.await.expect("served"))
+        (asked, asked_with.await.expect("served"))
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier,
     NewOrder, Order as ServerOrder, OrderStatus, RetryPolicy,
@@ -24,8 +26,8 @@ use super::{Issuer, check, dns_hook, leaf};
 
 /// How long edges answer a challenge; servers ask within seconds.
 const CHALLENGE_LIFE: Duration = Duration::from_mins(15);
-/// Tries of one order that end because the server took none of our nonces, which the client retries itself twice.
-const NONCE_TRIES: u32 = 6;
+/// Tries of one order, as when the server takes none of our nonces, which the client retries itself twice.
+const TRIES_MAX: u32 = 6;
 /// How often a server with renewal information is asked whether a certificate is to be renewed sooner.
 const RENEWAL_QUESTION_EVERY: Duration = Duration::from_hours(12);
 /// How long the server may take to check a name, or to issue.
@@ -63,11 +65,11 @@ impl Issuer {
             tries += 1;
             match self.try_issue(name, order).await {
                 // The order is stored, so this goes on where it was.
-                Err(Trouble::Nonce) if tries < NONCE_TRIES => {
+                Err(Trouble::Again) if tries < TRIES_MAX => {
                     let records = self.deps.certificates.find(std::slice::from_ref(name)).await?;
                     order = records.into_iter().next().and_then(|record| record.order);
                 }
-                Err(Trouble::Nonce) => {
+                Err(Trouble::Again) => {
                     return Err(Trouble::server("the ACME server takes none of the nonces it gives out"));
                 }
                 Err(Trouble::Name(reason)) => {
@@ -119,8 +121,7 @@ impl Issuer {
         let mut found = match self.server.account().await?.order(url.clone()).await {
             Ok(found) => found,
             Err(error) => {
-                self.server.hear(&error).await?;
-                return match error.into() {
+                return match self.server.trouble(error).await {
                     // Servers forget orders.
                     Trouble::Name(_) => Ok(None),
                     other => Err(other),
@@ -162,10 +163,7 @@ impl Issuer {
         let identifiers = [Identifier::Dns(name.to_string())];
         match account.new_order(&NewOrder::new(&identifiers)).await {
             Ok(placed) => Ok(placed),
-            Err(error) => {
-                self.server.hear(&error).await?;
-                Err(error.into())
-            }
+            Err(error) => Err(self.server.trouble(error).await),
         }
     }
 
@@ -189,7 +187,7 @@ impl Issuer {
     fn random_text(&self) -> String {
         let mut bytes = [0; 24];
         self.rng.lock().fill_bytes(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Notes that the owner of the name controls it.
@@ -291,6 +289,9 @@ impl Issuer {
         let certificate =
             Certificate { name: name.clone(), chain, sealed_key: key.sealed, validity, issued_at };
         let renew_at = self.renewal(validity, None);
+        if self.kind_for(name) == ChallengeKind::Http {
+            self.verify(name).await?;
+        }
         if !self.deps.certificates.complete(&certificate, renew_at).await? {
             tracing::warn!(certificate.name = %name, "somebody else went on with the order for {name}");
             return Ok(());
@@ -302,9 +303,6 @@ impl Issuer {
             renew_at = %renew_at,
             "issued a certificate for {name} until {}", validity.not_after
         );
-        if self.kind_for(name) == ChallengeKind::Http {
-            self.verify(name).await?;
-        }
         self.move_renewal(name, validity, renew_at, &leaf).await
     }
 
@@ -370,6 +368,7 @@ async fn why(order: &mut ServerOrder, otherwise: String) -> Trouble {
     Trouble::name(format!("the ACME server says: {}", found.unwrap_or(otherwise)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn unusable(error: rcgen::Error) -> Trouble {
     Trouble::name(format!("no certificate can be asked for: {error}"))
 }

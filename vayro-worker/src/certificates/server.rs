@@ -80,13 +80,19 @@ impl Server {
         })
     }
 
-    /// Forgets the account if that is what the server complains about, so that another one is made.
-    pub(super) async fn hear(&self, error: &Error) -> Result<(), Trouble> {
-        let Error::Api(problem) = error else { return Ok(()) };
-        if kind_of(problem) == "accountDoesNotExist" {
-            let account = self.register().await?;
-            *self.account.lock().await = Some(account);
+    /// Returns what an answer to the account's request means. If the server does not know the account any more, another
+    /// one is made.
+    pub(super) async fn trouble(&self, error: Error) -> Trouble {
+        let is_forgotten = matches!(&error, Error::Api(problem) if kind_of(problem) == "accountDoesNotExist");
+        if !is_forgotten {
+            return error.into();
         }
-        Ok(())
+        match self.register().await {
+            Ok(account) => {
+                *self.account.lock().await = Some(account);
+                Trouble::Again
+            }
+            Err(trouble) => trouble,
+        }
     }
 }

@@ -28,8 +28,8 @@ pub(super) enum Trouble {
         /// How long to leave it alone, if it matters.
         pause: Option<Duration>,
     },
-    /// The server does not take our nonce; asking once more may do.
-    Nonce,
+    /// Asking once more may do: the server did not take our nonce, or had forgotten our account.
+    Again,
     /// Our own database.
     Store(StoreError),
 }
@@ -67,7 +67,7 @@ impl From<Problem> for Trouble {
         let kind = kind_of(&problem);
         let reason = format!("the ACME server says: {}", words_of(&problem));
         if kind == "badNonce" {
-            Self::Nonce
+            Self::Again
         } else if kind == "rateLimited" {
             Self::Server { reason, pause: Some(RATE_LIMIT_PAUSE) }
         } else if SERVER_TYPES.contains(&kind) || problem.status.is_some_and(|status| status >= 500) {

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 use url::Url;
 use vayro_backends::config::BackendConfig;
 use vayro_backends::{Backends, Roles, SchemaState};
+use vayro_core::timestamp::Timestamp;
 
-use super::{Finding, Verdict, guessing};
+use super::{Finding, Verdict, certificates, guessing};
 use crate::context::Context;
 use crate::server::settings::ServerSettings;
 use crate::ui::text;
@@ -24,7 +25,7 @@ const SKEW_MAX: Duration = Duration::from_secs(2);
 const SENTINEL_PORT: u16 = 26379;
 
 /// Reaches the database and, in the clustered set, Redis, and looks at what is in them.
-pub(super) async fn back_ends(settings: &ServerSettings) -> Vec<Finding> {
+pub(super) async fn back_ends(settings: &ServerSettings, now: Timestamp) -> Vec<Finding> {
     let backend = &settings.common.backend;
     let mut findings = Vec::new();
     match backend {
@@ -72,6 +73,9 @@ pub(super) async fn back_ends(settings: &ServerSettings) -> Vec<Finding> {
         Err(error) => findings.push(Finding::new("Redis", Verdict::Failed, error.to_string())),
     }
     findings.push(guessing::chance(&*backends.links, settings.edge.misses_per_minute).await);
+    let listens = !settings.edge.tls_listen.is_empty();
+    let acme = settings.worker.acme.as_deref();
+    findings.push(certificates::look(&backends, acme, listens, now).await);
     backends.close().await;
     findings
 }
