@@ -1,24 +1,29 @@
 //! Writes answers of our own, in as few bytes and frames as the protocol allows.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, DATE};
+use http::header::{CONNECTION, DATE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use vayro_core::visit::Head;
 
 use crate::pages::Form;
+use crate::shared::Shared;
 
 /// Sends an answer that is nothing but its header.
-pub(crate) async fn header(session: &mut ServerSession, header: Box<ResponseHeader>) -> pingora::Result<()> {
-    write(session, header, None).await
+pub(crate) async fn header(
+    shared: &Shared,
+    session: &mut ServerSession,
+    header: Box<ResponseHeader>,
+) -> pingora::Result<()> {
+    write(shared, session, header, None).await
 }
 
 /// Sends one of our pages; to HEAD without its body.
-pub(crate) async fn page(session: &mut ServerSession, form: &Form) -> pingora::Result<()> {
+pub(crate) async fn page(shared: &Shared, session: &mut ServerSession, form: &Form) -> pingora::Result<()> {
     let is_head = session.req_header().method == Method::HEAD;
     let body = Some(form.body.clone()).filter(|body| !body.is_empty() && !is_head);
-    write(session, Box::new(form.header.clone()), body).await
+    write(shared, session, Box::new(form.header.clone()), body).await
 }
 
 /// Makes the header of one of our answers, without values for `Date` and `Connection`.
@@ -56,10 +61,14 @@ const PLACES: [HeaderName; 2] = [DATE, CONNECTION];
 /// Writes an answer that has its `Content-Length`. Without one HTTP/1 would close the connection to mark
 /// the end, and Pingora's error answers close it always.
 async fn write(
+    shared: &Shared,
     session: &mut ServerSession,
-    header: Box<ResponseHeader>,
+    mut header: Box<ResponseHeader>,
     body: Option<Bytes>,
 ) -> pingora::Result<()> {
+    if let Some(hsts) = shared.hsts.as_ref().filter(|_| is_tls(session)) {
+        header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
     let is_last = body.is_none();
     match &mut *session {
         // The session's own method would leave the end of the stream to an empty DATA frame.
@@ -70,4 +79,9 @@ async fn write(
         Some(body) => session.write_response_body(body, true).await,
         None => Ok(()),
     }
+}
+
+/// Tells whether the connection itself is TLS; what a proxy in front claims does not count here.
+pub(crate) fn is_tls(session: &ServerSession) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
 }

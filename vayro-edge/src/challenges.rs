@@ -136,7 +136,7 @@ pub(crate) async fn answer(
     let found = if is_guessing { None } else { challenges.find(&token).await };
     if let Some(found) = found {
         shared.metrics.challenges_answered.add_one();
-        answer::page(session, &form(found)?).await?;
+        answer::page(shared, session, &form(found)?).await?;
         return Ok(true);
     }
     shared.metrics.challenges_unknown.add_one();

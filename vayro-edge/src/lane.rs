@@ -127,6 +127,11 @@ impl Lane {
                     return None;
                 }
                 let closes = request.closes || requests_left <= 1 || shared.is_draining();
+                if let Some(hsts) = shared.hsts.as_ref().filter(|_| self.is_tls) {
+                    for part in [b"Strict-Transport-Security: ", hsts.as_bytes(), b"\r\n"] {
+                        answers.bytes.extend_from_slice(part);
+                    }
+                }
                 finish(&mut answers.bytes, now, closes);
                 answers.closes = closes;
                 let visit = Visit {

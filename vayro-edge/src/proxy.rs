@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use http::header::STRICT_TRANSPORT_SECURITY;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
@@ -13,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use vayro_core::visit::{Page, normal_host, visitor_address};
 
+use crate::answer;
 use crate::challenges;
 use crate::log_limit::LogLimit;
 use crate::redirect;
@@ -130,9 +132,14 @@ impl ProxyHttp for EdgeProxy {
     async fn response_filter(
         &self,
         session: &mut Session,
-        _: &mut ResponseHeader,
+        response: &mut ResponseHeader,
         _: &mut Self::CTX,
     ) -> pingora::Result<()> {
+        if let Some(hsts) = self.shared.hsts.as_ref().filter(|_| answer::is_tls(&session.downstream_session))
+            && !response.headers.contains_key(STRICT_TRANSPORT_SECURITY)
+        {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
         if self.shared.is_draining() {
             session.set_keepalive(None);
         }

@@ -150,7 +150,7 @@ async fn send_on(
     visitor: Visitor,
     now: Timestamp,
 ) -> pingora::Result<()> {
-    answer::header(session, shared.redirects.header(&entry.link, now)).await?;
+    answer::header(shared, session, shared.redirects.header(&entry.link, now)).await?;
     shared.metrics.redirects.add_one();
     let request = session.req_header();
     let headers = &request.headers;
@@ -168,7 +168,7 @@ async fn send_on(
 async fn root(shared: &Shared, session: &mut ServerSession) -> pingora::Result<()> {
     shared.metrics.other_pages.add_one();
     match &shared.root_redirect {
-        Some(head) => answer::header(session, Box::new(answer::header_of(head))).await,
+        Some(head) => answer::header(shared, session, Box::new(answer::header_of(head))).await,
         None => page(shared, session, Page::Root).await,
     }
 }
@@ -176,7 +176,7 @@ async fn root(shared: &Shared, session: &mut ServerSession) -> pingora::Result<(
 /// Sends one of our pages in the form the client wants.
 pub(crate) async fn page(shared: &Shared, session: &mut ServerSession, page: Page) -> pingora::Result<()> {
     let form = shared.pages.form(page, &session.req_header().headers);
-    answer::page(session, form).await
+    answer::page(shared, session, form).await
 }
 
 /// Sends an HTTP request to the same address on HTTPS.
@@ -195,7 +195,7 @@ pub(crate) async fn to_https(
         // 308 keeps the method. Bounded, so that a certificate can be given up again.
         Ok(location) => {
             let head = lead_to(StatusCode::PERMANENT_REDIRECT.as_u16(), location, "private, max-age=3600");
-            answer::header(session, Box::new(answer::header_of(&head))).await
+            answer::header(shared, session, Box::new(answer::header_of(&head))).await
         }
         Err(_) => page(shared, session, Page::NotFound).await,
     }

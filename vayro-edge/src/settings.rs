@@ -38,6 +38,9 @@ pub struct EdgeSettings {
     pub certificate_reload: Duration,
     /// Whether HTTP requests for hosts with a certificate are sent to HTTPS.
     pub redirect_to_https: bool,
+    /// How long browsers are to come by HTTPS only; zero says nothing to them.
+    #[serde(deserialize_with = "span")]
+    pub hsts: Duration,
     /// The port visitors reach HTTPS on.
     pub https_port: u16,
     /// Hosts of the default domain besides [`EdgeDeps::default_host`](crate::EdgeDeps::default_host).

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::HeaderValue;
 use tokio::sync::watch;
 use vayro_core::ports::ClickSink;
 use vayro_core::timestamp::Timestamp;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     /// Where `/` leads; `None` shows a page.
     pub(crate) root_redirect: Option<Head>,
     pub(crate) certificates: Certificates,
+    /// What browsers are told about HTTPS, if anything.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Answers to ACME servers, if there can be any.
     pub(crate) challenges: Option<Challenges>,
     pub(crate) connections: ConnectionLimits,

@@ -32,7 +32,7 @@ use crate::snapshot::Snapshots;
 use crate::tls::Certificates;
 use crate::upstream::Upstream;
 use crate::visitor::X_FORWARDED_PROTO;
-use crate::{feed, proxy};
+use crate::{answer, feed, proxy};
 
 /// How long helpers may take to end.
 const HELPERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ pub(crate) fn authority(request: &RequestHeader) -> Option<&[u8]> {
 
 /// Tells whether the visitor speaks HTTPS with us or with one of our proxies.
 pub(crate) fn is_https(shared: &Shared, session: &ServerSession, peer: Option<std::net::IpAddr>) -> bool {
-    if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) {
+    if answer::is_tls(session) {
         return true;
     }
     let claim = session.req_header().headers.get(&X_FORWARDED_PROTO);
@@ -139,6 +139,7 @@ impl Core {
             pages: Pages::new(),
             root_redirect: settings.root_redirect.as_ref().map(root_redirect),
             certificates,
+            hsts: hsts(settings.hsts),
             challenges,
             connections: ConnectionLimits::new(
                 settings.connections_max,
@@ -225,6 +226,13 @@ impl Running {
             "edge stopped"
         );
     }
+}
+
+/// Returns the value of `Strict-Transport-Security` (RFC 6797 §6.1); `None` if browsers are told nothing. Without
+/// `includeSubDomains`: names below a short domain are not ours to decide about.
+fn hsts(max_age: Duration) -> Option<HeaderValue> {
+    let value = format!("max-age={}", max_age.as_secs());
+    HeaderValue::try_from(value).ok().filter(|_| !max_age.is_zero())
 }
 
 fn cache_options(settings: &EdgeSettings) -> CacheOptions {

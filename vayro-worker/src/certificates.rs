@@ -69,6 +69,8 @@ pub(crate) struct Issuer {
     server: Server,
     wanted: Vec<CertificateName>,
     surveyed_at: Option<Instant>,
+    /// When the right to be the issuer was last taken or kept.
+    leased_at: Option<Instant>,
     /// Until when the server is left alone, and how often in a row that was so.
     paused: Option<(Instant, u32)>,
 }
@@ -92,6 +94,7 @@ impl Issuer {
             metrics,
             wanted: Vec::new(),
             surveyed_at: None,
+            leased_at: None,
             paused: None,
         }
     }
@@ -115,8 +118,13 @@ impl Issuer {
             self.metrics.survey(&records, (self.clock)());
             self.surveyed_at = Some(Instant::now());
         }
-        if !self.lease().await? {
-            return Ok(());
+        // Whoever was heard of a moment ago need not say it again.
+        if self.leased_at.is_none_or(|at| at.elapsed() >= HEARTBEAT) {
+            self.leased_at = None;
+            if !self.lease().await? {
+                return Ok(());
+            }
+            self.leased_at = Some(Instant::now());
         }
         let mut hosts = self.deps.domains.hosts().await?;
         hosts.push(self.default_host.clone());
@@ -128,7 +136,12 @@ impl Issuer {
         if self.paused.is_some_and(|(until, _)| Instant::now() < until) {
             return Ok(());
         }
-        for record in self.deps.certificates.due((self.clock)(), BATCH).await? {
+        let due = self.deps.certificates.due((self.clock)(), BATCH).await?;
+        if !due.is_empty() {
+            // It is taken anew before each of them, and may be lost meanwhile.
+            self.leased_at = None;
+        }
+        for record in due {
             if stop.is_requested() || !self.lease().await? {
                 return Ok(());
             }

@@ -306,3 +306,40 @@ async fn a_returning_visitor_resumes_however_many_came_between() {
     }
     assert_eq!(visit(&returning).await, HandshakeKind::Resumed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_are_told_to_come_by_https_over_https_only() {
+    const NAME: &str = "strict-transport-security";
+    let certificates = Certificates::new(&[&["vay.ro", "api.vay.ro"]]);
+    let server = Server::start().await;
+    let address = server.address.to_string();
+    let edge = TestEdge::start_with(World::new(), |settings| {
+        certificates.set(settings);
+        settings.hsts = std::time::Duration::from_hours(24);
+        settings.upstreams = vec![UpstreamSettings { host: host("api.vay.ro"), address, tls: false }];
+    })
+    .await;
+    edge.world.put("launch", |_| {});
+    let stream = certificates.connect(&edge, "vay.ro", &[]).await.expect("connects");
+    let mut secure = Client::over(stream);
+    // The first answer comes from behind the lane, the second from the lane.
+    for status in [302, 302] {
+        let answer = secure.get("/launch").await;
+        assert_eq!((answer.status(), answer.header(NAME)), (status, Some("max-age=86400")));
+    }
+    assert_eq!(secure.get("/missing").await.header(NAME), Some("max-age=86400"));
+    let client = certificates.client(&edge, &["vay.ro", "api.vay.ro"]);
+    for (host, path) in [("vay.ro", "launch"), ("api.vay.ro", "v1/links")] {
+        let url = format!("https://{host}:{}/{path}", edge.https().port());
+        let answer = client.get(url).send().await.expect("an answer");
+        assert_eq!(
+            (answer.version(), answer.headers().get(NAME).map(reqwest::header::HeaderValue::as_bytes)),
+            (reqwest::Version::HTTP_2, Some(&b"max-age=86400"[..])),
+            "{host}"
+        );
+    }
+    let mut plain = Client::connect(edge.http()).await;
+    for path in ["/launch", "/launch", "/missing"] {
+        assert_eq!(plain.get(path).await.header(NAME), None, "{path}");
+    }
+}
