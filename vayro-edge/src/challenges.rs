@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method};
 use parking_lot::RwLock;
-use pingora::http::ResponseHeader;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use vayro_core::certificate::{CHALLENGES_MAX, is_token};
 use vayro_core::ports::ServedCertificates;
 use vayro_core::timestamp::Timestamp;
-use vayro_core::visit::Page;
+use vayro_core::visit::{Head, Page};
 
 use crate::answer;
 use crate::log_limit::LogLimit;
@@ -115,28 +115,31 @@ impl Challenges {
     }
 }
 
-/// Answers the request if it is an ACME server's and there is an answer, or if it can be nothing else; tells whether
-/// it did. Comes before everything else, redirects to HTTPS included: the server asks by HTTP for a name that has no
-/// certificate yet, and may do so for any host of this instance.
+/// Returns the token that the request asks for, as ACME servers do; `None` for every other request, and where no
+/// certificates are issued.
+pub(crate) fn asked_for(shared: &Shared, request: &RequestHeader) -> Option<Box<[u8]>> {
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
+    let token = request.uri.path().as_bytes().strip_prefix(PATH)?;
+    (shared.challenges.is_some() && is_read).then(|| token.into())
+}
+
+/// Answers a request for `token` if there is an answer, or if it can be nothing else; tells whether it did. Comes before
+/// everything else, redirects to HTTPS included: the server asks by HTTP for a name that has no certificate yet, and may
+/// do so for any host of this instance.
 pub(crate) async fn answer(
     shared: &Shared,
     session: &mut ServerSession,
+    token: &[u8],
     visitor: Option<IpAddr>,
     is_ours: bool,
 ) -> pingora::Result<bool> {
     let Some(challenges) = &shared.challenges else { return Ok(false) };
-    let request = session.req_header();
-    if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Ok(false);
-    }
-    let Some(token) = request.uri.path().as_bytes().strip_prefix(PATH) else { return Ok(false) };
     let now = (shared.clock)();
     let is_guessing = visitor.is_some_and(|visitor| shared.misses.is_spent(visitor, now));
-    let token: Box<[u8]> = token.into();
-    let found = if is_guessing { None } else { challenges.find(&token).await };
+    let found = if is_guessing { None } else { challenges.find(token).await };
     if let Some(found) = found {
         shared.metrics.challenges_answered.add_one();
-        answer::page(shared, session, &form(found)?).await?;
+        answer::page(shared, session, &form(found)).await?;
         return Ok(true);
     }
     shared.metrics.challenges_unknown.add_one();
@@ -150,13 +153,12 @@ pub(crate) async fn answer(
     Ok(is_ours)
 }
 
-fn form(body: Bytes) -> pingora::Result<Form> {
-    let mut header = ResponseHeader::build_no_case(200, Some(6))?;
-    header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))?;
-    header.insert_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
-    header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    header.insert_header(DATE, HeaderValue::from_static(""))?;
-    header.insert_header(CONNECTION, HeaderValue::from_static(""))?;
-    Ok(Form { header, body })
+fn form(body: Bytes) -> Form {
+    let headers = vec![
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONTENT_LENGTH, HeaderValue::from(body.len())),
+    ];
+    Form { header: answer::header_of(&Head { status: 200, headers }), body }
 }

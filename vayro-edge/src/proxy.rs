@@ -49,14 +49,14 @@ impl EdgeProxy {
     /// Answers the request and tells that it did, or remembers which server should.
     async fn route(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> pingora::Result<bool> {
         let shared = &*self.shared;
-        if shared.challenges.is_some() {
+        if let Some(token) = challenges::asked_for(shared, session.req_header()) {
             let mut buffer = host_buffer();
             let request = session.req_header();
             let host = authority(request).and_then(|authority| normal_host(authority, &mut buffer));
             let is_ours = !matches!(shared.routes.find(host), Route::Upstream(_));
             let visitor = peer_ip(session)
                 .map(|peer| visitor_address(peer, &request.headers, &shared.settings.trusted_proxies));
-            if challenges::answer(shared, session, visitor, is_ours).await? {
+            if challenges::answer(shared, session, &token, visitor, is_ours).await? {
                 return Ok(true);
             }
         }
