@@ -27,7 +27,7 @@ use crate::shared::{Clock, Shared};
 use crate::short_links::{Core, Running};
 use crate::shutdown::{Drain, until_told};
 use crate::tls::{CertificateError, Certificates, IssuedCertificates};
-use crate::upgrade::{SocketName, Upgrades, inherit_or_listen};
+use crate::upgrade::{Upgrades, admin_socket, inherit_or_listen, visitors_socket};
 use crate::upstream::Upstream;
 
 /// File descriptors that are no connections of visitors: listeners, files, connections to back ends.
@@ -214,16 +214,11 @@ impl Edge {
     fn sockets(&self) -> io::Result<Vec<(String, StdListener)>> {
         let mut sockets = Vec::new();
         for listener in &self.listeners {
-            let configured = listener.configured;
-            let name =
-                if listener.is_tls { SocketName::Https(configured) } else { SocketName::Http(configured) };
-            sockets.push((name.to_string(), listener.socket.try_clone()?));
+            let name = visitors_socket(listener.configured, listener.is_tls);
+            sockets.push((name, listener.socket.try_clone()?));
         }
         if let (Some(admin), Some(configured)) = (&self.admin, self.core.shared.settings.admin) {
-            sockets.push((
-                SocketName::Admin(configured).to_string(),
-                admin.as_fd().try_clone_to_owned()?.into(),
-            ));
+            sockets.push((admin_socket(configured), admin.as_fd().try_clone_to_owned()?.into()));
         }
         Ok(sockets)
     }
@@ -360,7 +355,7 @@ fn listen_all(
         None => None,
         Some(address) => {
             let listener = inherited
-                .take(&SocketName::Admin(address).to_string())
+                .take(&admin_socket(address))
                 .map_or_else(|| StdListener::bind(address), Ok)
                 .and_then(|listener| {
                     listener.set_nonblocking(true)?;

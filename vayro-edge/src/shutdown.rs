@@ -42,11 +42,11 @@ impl ShutdownSignalWatch for Drain {
         tracing::info!(connections = shared.connections.open(), "edge stops taking connections");
         shared.is_draining.store(true, Ordering::Relaxed);
         shared.draining.send_replace(true);
-        let everybody_left = async {
+        let mut everybody_left = std::pin::pin!(async {
             while shared.connections.open() > 0 {
                 tokio::time::sleep(COUNT_EVERY).await;
             }
-        };
+        });
         let idle_may_stay = async {
             if has_handed_over {
                 tokio::select! {
@@ -54,14 +54,14 @@ impl ShutdownSignalWatch for Drain {
                     () = until_told(&mut shutdown) => {}
                 }
             }
-            shared.idle_ends.send_replace(true);
-            std::future::pending::<()>().await;
         };
         let done = async {
             tokio::select! {
-                () = everybody_left => {}
+                () = &mut everybody_left => return,
                 () = idle_may_stay => {}
             }
+            shared.idle_ends.send_replace(true);
+            everybody_left.await;
         };
         if tokio::time::timeout(shared.settings.grace, done).await.is_err() {
             tracing::warn!(connections = shared.connections.open(), "grace is over, closing connections");

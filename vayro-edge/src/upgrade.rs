@@ -54,37 +54,28 @@ impl Upgrades {
     }
 }
 
-/// What a socket is called while it is handed over: the same address in the settings is the same socket, also where
-/// the kernel chose its port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SocketName {
-    Http(SocketAddr),
-    Https(SocketAddr),
-    Admin(SocketAddr),
+/// Returns what the socket of visitors at an address is called while it is handed over. The same address in the settings
+/// is the same socket, also where the kernel chose its port.
+pub(crate) fn visitors_socket(configured: SocketAddr, is_tls: bool) -> String {
+    format!("{}={configured}", if is_tls { "https" } else { "http" })
 }
 
-impl std::fmt::Display for SocketName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Http(address) => write!(f, "http={address}"),
-            Self::Https(address) => write!(f, "https={address}"),
-            Self::Admin(address) => write!(f, "admin={address}"),
-        }
-    }
+/// Returns what the socket of the admin listener is called.
+pub(crate) fn admin_socket(configured: SocketAddr) -> String {
+    format!("admin={configured}")
 }
 
 /// Returns the listener of the edge before, or makes one.
 pub(crate) fn inherit_or_listen(
     inherited: &mut Inherited,
-    address: SocketAddr,
+    configured: SocketAddr,
     is_tls: bool,
 ) -> io::Result<Listener> {
-    let name = if is_tls { SocketName::Https(address) } else { SocketName::Http(address) };
-    match inherited.take(&name.to_string()) {
-        None => crate::server::listen(address, is_tls),
+    match inherited.take(&visitors_socket(configured, is_tls)) {
+        None => crate::server::listen(configured, is_tls),
         Some(socket) => {
-            let actual = socket.local_addr()?;
-            Ok(Listener { socket, address: actual, is_tls, configured: address })
+            let address = socket.local_addr()?;
+            Ok(Listener { socket, address, configured, is_tls })
         }
     }
 }
