@@ -7,6 +7,8 @@ pub mod retry;
 
 use clap::Subcommand;
 
+use crate::client::Api;
+use crate::client::accounts::Domain;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -30,4 +32,13 @@ impl DomainCommand {
             Self::Remove(args) => remove::run(ui, context, args).await,
         }
     }
+}
+
+/// Finds the domain that the workspace itself registered under `host`.
+async fn own_domain(api: &Api, host: &str) -> Result<Domain, CommandError> {
+    let mut domains = api.list_domains().await?.into_iter();
+    domains.find(|domain| domain.host == host && !domain.is_default).ok_or_else(|| {
+        CommandError::not_found(format!("`{host}` is not one of your domains"))
+            .hint("`vayro domain list` shows them")
+    })
 }

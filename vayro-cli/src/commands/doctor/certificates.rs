@@ -49,19 +49,19 @@ async fn opens(backends: &Backends, vault: &Vault) -> Result<Result<(), OpenErro
 }
 
 fn of(records: &[CertificateRecord], listens_for_https: bool, now: Timestamp) -> Finding {
-    let count = |state| records.iter().filter(|record| record.state(now) == state).count();
-    let (issued, pending) = (count(CertificateState::Issued), count(CertificateState::Pending));
+    let of = |state| records.iter().filter(move |record| record.state(now) == state);
+    let (issued, pending) = (of(CertificateState::Issued).count(), of(CertificateState::Pending).count());
     let mut verdict = Verdict::Ok;
     let mut said = vec![format!("{issued} issued, {pending} on their way")];
-    let failed = records.iter().filter(|record| record.state(now) == CertificateState::Failed);
-    let failed: Vec<&CertificateRecord> = failed.collect();
+    let failed: Vec<&CertificateRecord> = of(CertificateState::Failed).collect();
     if let Some(first) = failed.first() {
         verdict = Verdict::Warning;
         let reason = first.failure.as_ref().map_or("", |failure| failure.reason.as_str());
         said.push(format!("{} missing, such as {}: {reason}", failed.len(), first.name));
     }
-    let issued = records.iter().filter(|record| record.state(now) == CertificateState::Issued);
-    let first = issued.filter_map(|record| Some((record.validity?.not_after, &record.name))).min();
+    let ends =
+        of(CertificateState::Issued).filter_map(|record| Some((record.validity?.not_after, &record.name)));
+    let first = ends.min();
     if let Some((not_after, name)) = first {
         let left = not_after.since(now);
         said.push(format!("the first to end is that of {name}, in {}", text::duration(left)));

@@ -3,6 +3,7 @@
 use clap::Args;
 use vayro_core::host::Host;
 
+use super::own_domain;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -22,11 +23,7 @@ pub struct RemoveArgs {
 pub async fn run(ui: &mut Ui, context: &Context, args: RemoveArgs) -> Result<(), CommandError> {
     let api = context.api()?;
     let host = args.host.as_str();
-    let domains = api.list_domains().await?;
-    let Some(domain) = domains.into_iter().find(|domain| domain.host == host && !domain.is_default) else {
-        return Err(CommandError::not_found(format!("`{host}` is not one of your domains"))
-            .hint("`vayro domain list` shows them"));
-    };
+    let domain = own_domain(&api, host).await?;
     if !args.yes && !ui.confirm(&format!("Remove {host}?"), "remove a domain").await? {
         return Err(CommandError::failed("not confirmed, nothing was removed"));
     }

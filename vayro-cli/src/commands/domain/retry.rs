@@ -3,7 +3,7 @@
 use clap::Args;
 use vayro_core::host::Host;
 
-use super::list;
+use super::{list, own_domain};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -22,11 +22,7 @@ pub struct RetryArgs {
 pub async fn run(ui: &mut Ui, context: &Context, args: RetryArgs) -> Result<(), CommandError> {
     let api = context.api()?;
     let host = args.host.as_str();
-    let domains = api.list_domains().await?;
-    let Some(domain) = domains.into_iter().find(|domain| domain.host == host && !domain.is_default) else {
-        return Err(CommandError::not_found(format!("`{host}` is not one of your domains"))
-            .hint("`vayro domain list` shows them"));
-    };
+    let domain = own_domain(&api, host).await?;
     let domain = api.retry_certificate(&domain.id).await?;
     ui.show(&domain, |domain| list::table(std::slice::from_ref(domain)))?;
     match domain.certificate.state.as_str() {
