@@ -19,6 +19,14 @@ use crate::row::{bad, maybe_timestamp, parsed};
 /// The one task that needs the right to do it.
 const ISSUER: &str = "issuer";
 
+/// Beginning of every statement that reads [`RecordRow`]s.
+macro_rules! select_records {
+    () => {
+        "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure, failed_at, due_at
+         FROM certificates"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct RecordRow {
     name: String,
@@ -155,11 +163,10 @@ impl CertificateStore for PgStores {
 
     async fn due(&self, now: Timestamp, max: u16) -> Result<Vec<CertificateRecord>, StoreError> {
         self.within(async |connection| {
-            let rows = sqlx::query_as(
-                "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                        failed_at, due_at
-                 FROM certificates WHERE due_at <= $1 ORDER BY due_at, name LIMIT $2",
-            )
+            let rows = sqlx::query_as(concat!(
+                select_records!(),
+                " WHERE due_at <= $1 ORDER BY due_at, name LIMIT $2"
+            ))
             .bind(Instant(now))
             .bind(i64::from(max))
             .fetch_all(connection)
@@ -171,14 +178,10 @@ impl CertificateStore for PgStores {
 
     async fn find(&self, names: &[CertificateName]) -> Result<Vec<CertificateRecord>, StoreError> {
         self.within(async |connection| {
-            let rows = sqlx::query_as(
-                "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                        failed_at, due_at
-                 FROM certificates WHERE name = ANY($1::text[])",
-            )
-            .bind(texts(names))
-            .fetch_all(connection)
-            .await?;
+            let rows = sqlx::query_as(concat!(select_records!(), " WHERE name = ANY($1::text[])"))
+                .bind(texts(names))
+                .fetch_all(connection)
+                .await?;
             records(rows)
         })
         .await
@@ -186,14 +189,10 @@ impl CertificateStore for PgStores {
 
     async fn list(&self, max: u32) -> Result<Vec<CertificateRecord>, StoreError> {
         self.within(async |connection| {
-            let rows = sqlx::query_as(
-                "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                        failed_at, due_at
-                 FROM certificates ORDER BY name LIMIT $1",
-            )
-            .bind(i64::from(max))
-            .fetch_all(connection)
-            .await?;
+            let rows = sqlx::query_as(concat!(select_records!(), " ORDER BY name LIMIT $1"))
+                .bind(i64::from(max))
+                .fetch_all(connection)
+                .await?;
             records(rows)
         })
         .await

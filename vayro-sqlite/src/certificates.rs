@@ -16,6 +16,14 @@ use crate::row::{bad, instant, maybe_instant, parsed};
 /// The one task that needs the right to do it.
 const ISSUER: &str = "issuer";
 
+/// Beginning of every statement that reads [`RecordRow`]s.
+macro_rules! select_records {
+    () => {
+        "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure, failed_at, due_at
+         FROM certificates"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct RecordRow {
     name: String,
@@ -118,42 +126,32 @@ impl CertificateStore for SqliteStores {
     }
 
     async fn due(&self, now: Timestamp, max: u16) -> Result<Vec<CertificateRecord>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                    failed_at, due_at
-             FROM certificates WHERE due_at <= ?1 ORDER BY due_at, name LIMIT ?2",
-        )
-        .bind(now.as_micros())
-        .bind(max)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(store_error)?;
+        let rows =
+            sqlx::query_as(concat!(select_records!(), " WHERE due_at <= ?1 ORDER BY due_at, name LIMIT ?2"))
+                .bind(now.as_micros())
+                .bind(max)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(store_error)?;
         records(rows)
     }
 
     async fn find(&self, names: &[CertificateName]) -> Result<Vec<CertificateRecord>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                    failed_at, due_at
-             FROM certificates WHERE name IN (SELECT value FROM json_each(?1))",
-        )
-        .bind(array(names)?)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(store_error)?;
+        let rows =
+            sqlx::query_as(concat!(select_records!(), " WHERE name IN (SELECT value FROM json_each(?1))"))
+                .bind(array(names)?)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(store_error)?;
         records(rows)
     }
 
     async fn list(&self, max: u32) -> Result<Vec<CertificateRecord>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT name, not_before, not_after, renew_at, order_url, order_sealed_key, failures, failure,
-                    failed_at, due_at
-             FROM certificates ORDER BY name LIMIT ?1",
-        )
-        .bind(max)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(store_error)?;
+        let rows = sqlx::query_as(concat!(select_records!(), " ORDER BY name LIMIT ?1"))
+            .bind(max)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(store_error)?;
         records(rows)
     }
 
