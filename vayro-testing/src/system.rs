@@ -1,9 +1,11 @@
 //! Whole systems made of the built executables, on either back-end set.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+mod ready;
+
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -11,11 +13,8 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::{port, wait};
+use ready::{READY_LIMIT, ready_line};
 
-/// How long a process may take to say that it is ready; debug builds on small machines are slow.
-const READY_LIMIT: Duration = Duration::from_secs(60);
-/// How often a process that is not ready yet is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a process may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// The account of a clustered system.
@@ -435,11 +434,9 @@ impl System {
     ///
     /// When the edge does not answer.
     pub async fn visit(&self, short_code: &str) -> (u16, Option<String>) {
-        let url = format!("{}/{short_code}", self.edge_url);
-        let answer = self.client.get(&url).send().await.unwrap_or_else(|error| panic!("{url}: {error}"));
-        let location =
-            answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        (answer.status().as_u16(), location)
+        let (status, headers) = self.ask_edge("GET", &format!("/{short_code}"), &[]).await;
+        let location = headers.into_iter().find(|(name, _)| name == "location");
+        (status, location.map(|(_, value)| value))
     }
 
     /// Asks the edge for anything; the status and the headers of the answer, which is not followed.
@@ -478,29 +475,6 @@ fn folder() -> TempDir {
 fn assert_success(output: &Output) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
-}
-
-/// Waits for the line that begins with `ready`, and keeps the pipe drained afterwards. `None` if the process ends
-/// before, or stops at a failpoint: whoever armed that has to wake it up.
-async fn ready_line(process: &mut Process) -> Option<String> {
-    let stdout = process.child().stdout.take().expect("stdout is a pipe");
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if line.starts_with("ready") {
-                drop(sender.blocking_send(line));
-            }
-        }
-    });
-    let started = Instant::now();
-    while started.elapsed() < READY_LIMIT {
-        match tokio::time::timeout(LOOK_EVERY, receiver.recv()).await {
-            Ok(line) => return line,
-            Err(_) if process.is_frozen() => return None,
-            Err(_) => {}
-        }
-    }
-    None
 }
 
 /// Waits until a file exists.
