@@ -20,6 +20,7 @@ mod lane;
 mod limits;
 mod lookup;
 pub mod names;
+mod polled;
 mod publisher;
 mod reports;
 mod scripts;

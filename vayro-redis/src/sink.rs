@@ -19,7 +19,7 @@ use crate::shards::{Layout, Shards};
 use crate::slot::{Slot, away};
 use crate::wire::{Request, Wire};
 
-/// Clicks sent before their answers are awaited. 64 are enough for full speed; more only take memory.
+/// Clicks sent before their answers are awaited. More only take memory.
 const CLICKS_PER_REQUEST: usize = 512;
 /// How often clicks are sent on to where their shard is now.
 const REDIRECTS_MAX: usize = 8;
@@ -129,7 +129,7 @@ impl RedisClickSink {
             for (keys, click) in some {
                 encode(request, &keys.stream, click);
             }
-            let mut wire = slot.take(self.dialer.dial_wire(node)).await?;
+            let mut wire = slot.take(self.dial(node)).await?;
             let exchange = async {
                 wire.send(request).await?;
                 wire.expect(some.len()).await
@@ -143,6 +143,10 @@ impl RedisClickSink {
             outcome?;
         }
         Ok(())
+    }
+
+    async fn dial(&self, node: &Node) -> RedisResult<Wire> {
+        Ok(self.dialer.dial_wire(node).await?.polled()?)
     }
 
     async fn append_by_lane(&self, clicks: &[Addressed<'_>]) -> RedisResult<()> {

@@ -13,8 +13,13 @@ use tokio::net::{TcpStream, UnixStream};
 use vayro_core::click::{Fields, field};
 
 use crate::entry::Entry;
+use crate::polled::Polled;
 use crate::slot::keepalive;
 
+/// Values below this many bytes are put together before they are added; most are.
+const SHORT_LEN: usize = 64;
+/// Length of what stands before them: `$`, two digits and the end of the line.
+const SHORT_HEAD: usize = 5;
 /// Bytes asked of the socket at a time.
 const READ_LEN: usize = 64 * 1024;
 /// Longest value taken, in bytes; an entry has at most some kilobytes.
@@ -43,6 +48,20 @@ impl Request {
     /// Adds a value.
     pub(crate) fn value(&mut self, value: impl AsRef<[u8]>) -> &mut Self {
         let value = value.as_ref();
+        // Names, ids and the like are put together first, so that the vector grows once for each.
+        if value.len() < SHORT_LEN {
+            let (tens, ones) = (digit(value.len() / 10), digit(value.len()));
+            let mut whole = [0; SHORT_HEAD + SHORT_LEN + 2];
+            whole[1..SHORT_HEAD].copy_from_slice(&[tens, ones, b'\r', b'\n']);
+            // Without the first digit of one.
+            let from = usize::from(tens == b'0');
+            whole[from] = b'$';
+            let end = SHORT_HEAD + value.len();
+            whole[SHORT_HEAD..end].copy_from_slice(value);
+            whole[end..end + 2].copy_from_slice(b"\r\n");
+            self.0.extend_from_slice(&whole[from..end + 2]);
+            return self;
+        }
         self.length(b'$', value.len());
         self.0.extend_from_slice(value);
         self.0.extend_from_slice(b"\r\n");
@@ -68,7 +87,7 @@ impl Request {
         let (mut first, mut left) = (digits.len(), length);
         loop {
             first -= 1;
-            digits[first] = b'0' + u8::try_from(left % 10).unwrap_or_default();
+            digits[first] = digit(left);
             left /= 10;
             if left == 0 {
                 break;
@@ -78,6 +97,11 @@ impl Request {
         self.0.extend_from_slice(&digits[first..]);
         self.0.extend_from_slice(b"\r\n");
     }
+}
+
+/// Returns the last digit of a number.
+fn digit(number: usize) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 /// How the server refused, in its words.
@@ -109,6 +133,7 @@ enum Head {
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Polled(Polled),
 }
 
 #[derive(Debug)]
@@ -156,12 +181,23 @@ impl Wire {
         Ok(wire)
     }
 
+    /// Looks for answers at times of its own instead of being woken by each piece of them.
+    pub(crate) fn polled(self) -> Result<Self> {
+        let socket = match self.socket {
+            Socket::Tcp(socket) => Socket::Polled(Polled::new(socket.into_std()?)),
+            Socket::Unix(socket) => Socket::Polled(Polled::new(socket.into_std()?)),
+            Socket::Polled(socket) => Socket::Polled(socket),
+        };
+        Ok(Self { socket, ..self })
+    }
+
     /// Sends what was written.
     pub(crate) async fn send(&mut self, request: &Request) -> Result<()> {
         // The server keeps what it cannot send yet in its memory, so this cannot lock up.
         match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(&request.0).await,
             Socket::Unix(socket) => socket.write_all(&request.0).await,
+            Socket::Polled(socket) => socket.write_all(&request.0).await,
         }
     }
 
@@ -269,6 +305,7 @@ impl Wire {
         let count = match &mut self.socket {
             Socket::Tcp(socket) => socket.read_buf(&mut self.input).await?,
             Socket::Unix(socket) => socket.read_buf(&mut self.input).await?,
+            Socket::Polled(socket) => socket.read_buf(&mut self.input).await?,
         };
         if count == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
@@ -318,6 +355,16 @@ mod tests {
         request.clear();
         request.command(1).value("x".repeat(1234));
         assert!(request.0.starts_with(b"*1\r\n$1234\r\nxx"));
+    }
+
+    #[test]
+    fn values_of_every_length_are_written_alike() {
+        for length in 0..200 {
+            let mut request = Request::default();
+            request.value("x".repeat(length));
+            let expected = format!("${length}\r\n{}\r\n", "x".repeat(length));
+            assert_eq!(String::from_utf8(request.0).expect("text"), expected);
+        }
     }
 
     #[test]
