@@ -1,14 +1,14 @@
 //! Clicks: as the edge accepts them, as the stream carries them, as the database keeps them.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::host::Host;
 use crate::ids::{ClickId, LinkId, WorkspaceId};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{TEXT_LEN_MAX, Timestamp};
 
 /// Longest user agent kept, in bytes; attackers send longer ones.
 pub const USER_AGENT_LEN_MAX: usize = 512;
@@ -143,9 +143,10 @@ impl Click {
         let mut buffer = uuid::Uuid::encode_buffer();
         put(field::ID, self.id.as_uuid().as_hyphenated().encode_lower(&mut buffer));
         put(field::LINK_ID, self.link_id.as_uuid().as_hyphenated().encode_lower(&mut buffer));
-        put(field::TIMESTAMP, &self.timestamp().to_string());
+        put(field::TIMESTAMP, self.timestamp().write(&mut [0; TEXT_LEN_MAX]));
         match self.ip {
-            Some(ip) => put(field::IP, &ip.to_string()),
+            Some(IpAddr::V4(ip)) => put(field::IP, write_ipv4(ip, &mut [0; 15])),
+            Some(IpAddr::V6(ip)) => put(field::IP, &ip.to_string()),
             None => put(field::IP, ""),
         }
         put(field::USER_AGENT, &self.user_agent);
@@ -225,6 +226,28 @@ impl Click {
             is_private: find(field::PRIVACY).is_some_and(|privacy| !privacy.is_empty()),
         })
     }
+}
+
+/// Writes an address without the machinery of `Display`, which costs as much as the rest of a click's encoding.
+fn write_ipv4(ip: Ipv4Addr, buffer: &mut [u8; 15]) -> &str {
+    let mut end = 0;
+    let mut push = |byte: u8| {
+        buffer[end] = byte;
+        end += 1;
+    };
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            push(b'.');
+        }
+        if octet >= 100 {
+            push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            push(b'0' + octet / 10 % 10);
+        }
+        push(b'0' + octet % 10);
+    }
+    std::str::from_utf8(&buffer[..end]).unwrap_or_default()
 }
 
 /// Makes header bytes into clean text of at most `len_max` bytes.
@@ -378,6 +401,13 @@ mod tests {
             let back = Click::decode(&click.to_fields());
             prop_assert_eq!(back.as_ref().map(Click::timestamp), Ok(click.timestamp()));
             prop_assert_eq!(back, Ok(click));
+        }
+
+        #[test]
+        fn both_ways_to_write_an_address_agree(octets: [u8; 4]) {
+            let ip = Ipv4Addr::from(octets);
+            let mut buffer = [0; 15];
+            prop_assert_eq!(write_ipv4(ip, &mut buffer), ip.to_string());
         }
 
         #[test]

@@ -12,6 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
+/// Longest text of an instant, in bytes.
+pub const TEXT_LEN_MAX: usize = 27;
+/// Where the digits of the fraction begin.
+const WITHOUT_FRACTION: usize = 20;
+
 /// The text is not an RFC 3339 instant between the years 1 and 9999.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not an RFC 3339 timestamp such as `2026-05-01T12:00:00Z`")]
@@ -58,6 +63,42 @@ impl Timestamp {
     /// Returns how long ago `earlier` was, zero if it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Writes what [`fmt::Display`] shows into `buffer`, from the year 0 on. Several times as fast, for those who do
+    /// it per click.
+    pub fn write(self, buffer: &mut [u8; TEXT_LEN_MAX]) -> &str {
+        let at = jiff::tz::Offset::UTC.to_datetime(self.to_jiff());
+        let micros = self.0.rem_euclid(1_000_000);
+        *buffer = *b"0000-00-00T00:00:00.000000Z";
+        let pairs = [
+            (0, i64::from(at.year()) / 100),
+            (2, i64::from(at.year()) % 100),
+            (5, i64::from(at.month())),
+            (8, i64::from(at.day())),
+            (11, i64::from(at.hour())),
+            (14, i64::from(at.minute())),
+            (17, i64::from(at.second())),
+            (20, micros / 10_000),
+            (22, micros / 100 % 100),
+            (24, micros % 100),
+        ];
+        for (place, pair) in pairs {
+            // Two digits each.
+            let pair = u8::try_from(pair).unwrap_or(0);
+            buffer[place] += pair / 10;
+            buffer[place + 1] += pair % 10;
+        }
+        let mut end = TEXT_LEN_MAX - 1;
+        // No more digits of the fraction than it has, and no dot without any.
+        while buffer[end - 1] == b'0' && end > WITHOUT_FRACTION {
+            end -= 1;
+        }
+        if end == WITHOUT_FRACTION {
+            end -= 1;
+        }
+        buffer[end] = b'Z';
+        std::str::from_utf8(&buffer[..=end]).unwrap_or_default()
     }
 
     /// Returns the jiff instant, for calendars and time zones.
@@ -107,6 +148,8 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -114,6 +157,16 @@ mod tests {
         let at: Timestamp = "2026-05-01T12:00:00.123456Z".parse().expect("valid");
         assert_eq!(at.to_string(), "2026-05-01T12:00:00.123456Z");
         assert_eq!(at.as_millis(), at.as_micros() / 1000);
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_to_write_it_agree(micros in -62_135_596_800_000_000_i64..253_402_207_200_000_000, step in 0_u32..7) {
+            let step = 10_i64.pow(step);
+            let at = Timestamp::from_micros(micros / step * step).expect("in range");
+            let mut buffer = [0; TEXT_LEN_MAX];
+            prop_assert_eq!(at.write(&mut buffer), at.to_string());
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum UnknownHost {
 /// What answers the requests of each host.
 #[derive(Debug)]
 pub struct HostTable<R> {
-    hosts: HashMap<Box<str>, R>,
+    hosts: HashMap<Box<str>, R, foldhash::fast::RandomState>,
     fallback: R,
 }
 
