@@ -9,6 +9,7 @@ mod connection;
 mod h1;
 mod h2;
 pub(crate) mod head;
+mod idle;
 mod io;
 mod limits;
 mod listen;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -58,9 +59,9 @@ pub enum CertificateError {
 
 #[derive(Debug, Default)]
 struct Table {
-    exact: HashMap<Box<str>, Arc<CertifiedKey>>,
+    exact: HashMap<Box<str>, Arc<CertifiedKey>, RandomState>,
     /// By the part behind `*.`.
-    wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
+    wildcard: HashMap<Box<str>, Arc<CertifiedKey>, RandomState>,
     fallback: Option<Arc<CertifiedKey>>,
 }
 

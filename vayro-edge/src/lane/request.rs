@@ -31,29 +31,51 @@ pub(crate) struct Request<'a> {
 /// so for those who know all of HTTP. What a proxy of ours says of a visitor is left to them too, if the
 /// connection `is_trusted`.
 pub(crate) fn read(bytes: &[u8], is_trusted: bool) -> Option<Request<'_>> {
-    let (first, mut at) = line(bytes, 0)?;
+    let (first, mut at) = text_line(bytes, 0)?;
     let (method, target) = request_line(first)?;
     let (code, query) = code_and_query(target)?;
     let mut head = Head { is_trusted, ..Head::default() };
     for _ in 0..=LINES_MAX {
-        let (text, next) = line(bytes, at)?;
-        at = next;
-        if text.is_empty() {
+        if bytes.get(at..)?.starts_with(b"\r\n") {
             let Head { host, connection, headers, .. } = head;
             let host = host.filter(|host| is_plain_host(host))?;
             let closes = connection.is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
-            return Some(Request { len: at, method, code, query, host, closes, headers });
+            return Some(Request { len: at + 2, method, code, query, host, closes, headers });
         }
-        head.take(text)?;
+        let name = &bytes[at..at + name_len(&bytes[at..])];
+        let colon = at + name.len();
+        if name.is_empty() || bytes.get(colon) != Some(&b':') {
+            return None;
+        }
+        let (value, next) = text_line(bytes, colon + 1)?;
+        head.take(name, value)?;
+        at = next;
     }
     None
 }
 
-/// Returns the line that begins at `at`, without its end, and where the next one begins.
-fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let rest = &bytes[at..];
-    let end = memchr(b'\n', rest)?;
-    Some((rest[..end].strip_suffix(b"\r")?, at + end + 1))
+/// Returns the text from `at` to the end of its line, and where the next line begins; `None` if the line is not whole
+/// or holds anything but text.
+fn text_line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let end = at + text_len(&bytes[at..]);
+    bytes[end..].starts_with(b"\r\n").then(|| (&bytes[at..end], end + 2))
+}
+
+/// Returns how many of the first bytes are visible ASCII, spaces and tabs; other scripts are for those who know what
+/// to do with them. Most of a head is values, so this is written for the compiler to look at many bytes at once.
+fn text_len(bytes: &[u8]) -> usize {
+    /// Bytes looked at at once.
+    const STEP: usize = 16;
+    let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    let steps = bytes.chunks_exact(STEP);
+    let whole =
+        steps.take_while(|step| step.iter().fold(true, |all, byte| all & is_text(byte))).count() * STEP;
+    whole + bytes[whole..].iter().take_while(|byte| is_text(byte)).count()
+}
+
+/// Returns how many of the first bytes may stand in the name of a header.
+fn name_len(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| CLASSES[usize::from(**byte)] & IN_NAME != 0).count()
 }
 
 fn request_line(line: &[u8]) -> Option<(ClickMethod, &[u8])> {
@@ -94,12 +116,7 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// Takes note of a header line; `None` if it makes the request anything but a plain visit.
-    fn take(&mut self, line: &'a [u8]) -> Option<()> {
-        let colon = memchr(b':', line)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty() || !all(name, IN_NAME) || !is_value(value) {
-            return None;
-        }
+    fn take(&mut self, name: &'a [u8], value: &'a [u8]) -> Option<()> {
         let value = value.trim_ascii();
         let headers = &mut self.headers;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -207,12 +224,6 @@ const fn classes() -> [u8; 256] {
 /// Tells whether every byte may stand there. Without a way out in between, which is faster for short texts.
 fn all(bytes: &[u8], class: u8) -> bool {
     bytes.iter().fold(class, |common, byte| common & CLASSES[usize::from(*byte)]) == class
-}
-
-/// Tells whether a value is visible ASCII, spaces and tabs; other scripts are for those who know what to do with them.
-/// Most of a head is values, so this is written for the compiler to look at many bytes at once.
-fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |is_value, byte| is_value & matches!(byte, b' '..=b'~' | b'\t'))
 }
 
 #[cfg(test)]

@@ -2,18 +2,17 @@
 //! head after the other.
 
 use std::future::Future;
-use std::pin::Pin;
 
 use bytes::{Buf as _, BytesMut};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::time::timeout;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
 use super::connection::Handler;
 use super::head::{Extent, Head, finish_head, read_through};
+use super::idle::{Idle, Seldom};
 use crate::lane::{Answers, Lane};
 use crate::shared::Shared;
 use crate::shutdown::until_told;
@@ -31,16 +30,22 @@ pub(crate) async fn serve(
 ) {
     let shared = &*handler.shared;
     let mut waiting = shared.idle_ends.subscribe();
-    // One future for the whole connection: making it anew for each request would cost more than asking it.
-    let mut idle_ends = std::pin::pin!(until_told(&mut waiting));
+    let idle = Idle::new();
+    let ends = std::pin::pin!(async {
+        tokio::select! {
+            () = idle.until_over(shared.settings.idle_timeout) => {}
+            () = until_told(&mut waiting) => {}
+        }
+    });
+    let mut ends = Seldom::new(ends);
     let mut buffer = BytesMut::new();
     let mut requests_left = shared.settings.requests_per_connection;
     loop {
         while buffer.is_empty() {
             let mut answers = Answers::take();
             let answer = |bytes: &[u8]| lane.answer(shared, bytes, &mut requests_left, &mut answers);
-            let has_come =
-                wait_for_request(shared, &mut stream, &mut buffer, answer, idle_ends.as_mut()).await;
+            idle.begin();
+            let has_come = wait_for_request(&mut stream, &mut buffer, answer, &mut ends).await;
             if !has_come || !send(shared, &mut stream, answers).await {
                 return close(stream).await;
             }
@@ -77,21 +82,18 @@ pub(crate) async fn serve(
 }
 
 /// Waits for the first bytes of the next requests, of which `answer` may take the first ones; false when the
-/// connection should end instead.
+/// connection `ends` instead.
 async fn wait_for_request(
-    shared: &Shared,
     stream: &mut Stream,
     buffer: &mut BytesMut,
     answer: impl FnMut(&[u8]) -> usize,
-    idle_ends: Pin<&mut impl Future<Output = ()>>,
+    ends: impl Future<Output = ()>,
 ) -> bool {
     tokio::select! {
         // A request that is there already is still answered.
         biased;
-        read = timeout(shared.settings.idle_timeout, read_through(stream, buffer, answer)) => {
-            matches!(read, Ok(Ok(count)) if count > 0)
-        }
-        () = idle_ends => false,
+        read = read_through(stream, buffer, answer) => matches!(read, Ok(count) if count > 0),
+        () = ends => false,
     }
 }
 
