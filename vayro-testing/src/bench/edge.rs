@@ -2,6 +2,7 @@
 //! one core, the client and Redis on another.
 
 pub mod floor;
+pub mod instructions;
 pub mod links;
 mod load;
 mod servers;

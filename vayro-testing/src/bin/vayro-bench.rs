@@ -28,6 +28,7 @@ fn main() -> std::process::ExitCode {
             Ok(links) => runtime.block_on(edge::links::run(links)),
             Err(_) => return std::process::ExitCode::from(2),
         },
+        Some("instructions") => runtime.block_on(edge::instructions::run()),
         // A server under test, started by the benchmark of the edge.
         Some("floor") => {
             let address = option("--listen").and_then(|text| text.parse().ok());

@@ -21,7 +21,7 @@ pub(super) const IN_FLIGHT: u32 = 64;
 const STREAMS: u32 = 8;
 
 /// Headers as a browser sends them.
-const HEADERS: [(&str, &str); 5] = [
+pub(super) const HEADERS: [(&str, &str); 5] = [
     (
         "User-Agent",
         "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \

@@ -121,10 +121,27 @@ pub(super) async fn vayro_with(
     name: &'static str,
     settings: &[(&str, &str)],
 ) -> Server {
+    let mut command = on_its_core(bin_dir().join("vayro-edge"));
+    start_vayro(dir, backends, name, command.envs(settings.iter().copied())).await
+}
+
+/// Our edge, counted by callgrind into a file per thread, `counted-…` in `dir`. Stop it to have them.
+pub(super) async fn vayro_counted(dir: &Path, backends: &Backends<'_>) -> Server {
+    let mut command = on_its_core("valgrind");
+    command.args(["--quiet", "--tool=callgrind", "--separate-threads=yes"]);
+    command.arg(format!("--callgrind-out-file={}/counted", dir.display())).arg(bin_dir().join("vayro-edge"));
+    start_vayro(dir, backends, "vayro counted", &mut command).await
+}
+
+async fn start_vayro(
+    dir: &Path,
+    backends: &Backends<'_>,
+    name: &'static str,
+    command: &mut Command,
+) -> Server {
     let (port, tls_port, admin_port) = (port::free(), port::free(), port::free());
     let certificates =
         format!("[{{ certificate = \"{0}/bench.pem\", key = \"{0}/bench.key\" }}]", dir.display());
-    let mut command = on_its_core(bin_dir().join("vayro-edge"));
     command
         .env("VAYRO_BACKEND__SET", "clustered")
         .env("VAYRO_BACKEND__DATA_DIR", dir.join(name))
@@ -136,9 +153,8 @@ pub(super) async fn vayro_with(
         .env("VAYRO_EDGE__ADMIN", format!("127.0.0.1:{admin_port}"))
         .env("VAYRO_EDGE__THREADS", "1")
         .env("VAYRO_LOG__LEVEL", "warn")
-        .envs(settings.iter().copied())
         .stdout(Stdio::null());
-    let mut server = Server::start(name, port, Some(tls_port), &mut command).await;
+    let mut server = Server::start(name, port, Some(tls_port), command).await;
     (server.admin_port, server.stream) = (Some(admin_port), Some(fixture::CLICKS));
     server
 }
