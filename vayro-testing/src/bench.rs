@@ -14,8 +14,10 @@ pub mod clicks;
 pub mod cpu;
 pub mod edge;
 pub mod freshness;
+pub mod memory;
 pub mod metrics;
 pub mod pipeline;
+pub mod plot;
 pub mod report;
 pub mod rows;
 

@@ -1,11 +1,19 @@
 //! CPU per redirect: our edge recording clicks into Redis against other servers with the same links, each alone on
 //! one core, the client and Redis on another.
 
+pub mod attack;
+mod client;
+pub mod flood;
 pub mod floor;
+pub mod idle;
 pub mod instructions;
+pub mod latency;
 pub mod links;
 mod load;
+pub mod scaling;
 mod servers;
+pub mod survival;
+mod visits;
 
 use std::path::Path;
 use std::time::Duration;

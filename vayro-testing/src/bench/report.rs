@@ -24,6 +24,11 @@ pub struct Report {
     notes: Vec<String>,
 }
 
+/// Returns the folder of results.
+pub fn dir() -> PathBuf {
+    std::env::var_os("VAYRO_BENCH_DIR").unwrap_or_else(|| "target/bench".into()).into()
+}
+
 impl Report {
     /// Begins a report whose table has these columns behind the row's name.
     pub fn new(name: &'static str, columns: &[&'static str]) -> Self {
@@ -51,7 +56,7 @@ impl Report {
     ///
     /// When the file or standard output cannot be written.
     pub fn finish(&self) -> std::io::Result<()> {
-        let dir = PathBuf::from(std::env::var_os("VAYRO_BENCH_DIR").unwrap_or_else(|| "target/bench".into()));
+        let dir = dir();
         std::fs::create_dir_all(&dir)?;
         let rows: Vec<Value> = self
             .rows

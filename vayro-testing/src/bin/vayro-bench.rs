@@ -1,6 +1,10 @@
 //! Runs one benchmark; `scripts/bench` builds what it needs and starts it.
 
-use vayro_testing::bench::{analytics, edge, freshness, pipeline};
+use std::path::Path;
+use std::time::Duration;
+
+use vayro_testing::bench::edge::attack::{Attack, Orders};
+use vayro_testing::bench::{analytics, edge, freshness, pipeline, plot, report};
 
 /// Clicks of the analytics benchmark when nobody says.
 const ROWS: u32 = 10_000_000;
@@ -29,6 +33,27 @@ fn main() -> std::process::ExitCode {
             Err(_) => return std::process::ExitCode::from(2),
         },
         Some("instructions") => runtime.block_on(edge::instructions::run()),
+        Some("latency") => runtime.block_on(edge::latency::run()),
+        Some("scaling") => runtime.block_on(edge::scaling::run()),
+        Some("idle") => runtime.block_on(edge::idle::run()),
+        Some("flood") => match number("--rate", edge::flood::DEFAULT) {
+            Ok(rate) => runtime.block_on(edge::flood::run(rate)),
+            Err(_) => return std::process::ExitCode::from(2),
+        },
+        Some("survival") => runtime.block_on(edge::survival::run()),
+        // An attacker, started by the two before.
+        Some("attack") => {
+            let attack = arguments.get(1).and_then(|name| Attack::from_name(name));
+            let (Some(attack), Some(orders)) = (attack, orders(option)) else {
+                return std::process::ExitCode::from(2);
+            };
+            runtime.block_on(attack.run(orders));
+        }
+        Some("plot") => {
+            let to = option("--to").unwrap_or_else(|| "docs/performance.svg".to_owned());
+            plot::run(&report::dir(), Path::new(&to))
+                .expect("the results can be read and the picture written");
+        }
         // A server under test, started by the benchmark of the edge.
         Some("floor") => {
             let address = option("--listen").and_then(|text| text.parse().ok());
@@ -44,4 +69,15 @@ fn main() -> std::process::ExitCode {
         _ => return std::process::ExitCode::from(2),
     }
     std::process::ExitCode::SUCCESS
+}
+
+/// Reads what an attacker is told; `None` if a part of it is missing or no number.
+fn orders(option: impl Fn(&str) -> Option<String>) -> Option<Orders> {
+    Some(Orders {
+        port: option("--port")?.parse().ok()?,
+        dir: option("--dir")?.into(),
+        rate: option("--rate")?.parse().ok()?,
+        length: Duration::from_secs(option("--seconds")?.parse().ok()?),
+        connections: option("--connections")?.parse().ok()?,
+    })
 }

@@ -60,7 +60,7 @@ pub async fn run() {
 
 /// Asks `requests` times on each connection, all of them at once.
 fn ask(port: u16, requests: u32) {
-    let headers: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = HEADERS.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
     let mut connections: Vec<TcpStream> = (0..CONNECTIONS)
         .map(|_| {
             let connection = TcpStream::connect(("127.0.0.1", port)).expect("the edge takes connections");

@@ -1,11 +1,11 @@
 //! Memory of an edge that holds many links, and whether finding one of them costs more than finding one of few.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::client::{Connection, Target};
 use super::load::{self, Load};
 use super::servers::{self, Backends, CLIENT_CORE, Server};
 use super::{LINKS, ROUND, ROUNDS, measure};
@@ -17,6 +17,8 @@ use crate::{fixture, postgres, redis};
 pub const DEFAULT: u32 = 1_000_000;
 /// Connections that ask for each link once.
 const CONNECTIONS: u32 = 32;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Most bytes per link: 300 MB for a million, 3 GB for ten.
 const BYTES_MAX: f64 = 300.0;
 
@@ -79,15 +81,20 @@ async fn ask_for_all(edge: &Server, numbers: std::ops::Range<u32>) {
 }
 
 async fn ask(port: u16, numbers: impl Iterator<Item = u32>) {
-    let mut connection = TcpStream::connect(("127.0.0.1", port)).await.expect("the edge takes connections");
-    connection.set_nodelay(true).expect("the connection is there");
-    let mut answer = vec![0; 1024];
+    let target = Target::plain(port);
+    let mut connection = None;
     for number in numbers {
+        let mut open = if let Some(open) = connection.take() {
+            open
+        } else {
+            let opened = Connection::open(&target, Ipv4Addr::LOCALHOST).await;
+            opened.expect("the edge takes connections")
+        };
         let code = fixture::code(number);
-        let request = format!("GET /{code} HTTP/1.1\r\nHost: bench.example\r\n\r\n");
-        connection.write_all(request.as_bytes()).await.expect("the edge reads");
-        let read = tokio::time::timeout(Duration::from_secs(10), connection.read(&mut answer)).await;
-        let len = read.expect("the edge answers in time").expect("the edge answers");
-        assert!(answer[..len].starts_with(b"HTTP/1.1 302"), "{code}: {:?}", String::from_utf8_lossy(&answer));
+        let request = target.request(&code);
+        let answer = tokio::time::timeout(PATIENCE, open.ask(&request)).await;
+        let answer = answer.expect("the edge answers in time").expect("the edge answers");
+        assert_eq!(answer.status, 302, "{code}");
+        connection = (!answer.closes).then_some(open);
     }
 }

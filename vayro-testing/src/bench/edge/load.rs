@@ -46,6 +46,19 @@ pub enum Load {
     Http2,
 }
 
+/// Where the client runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    /// Cores such as `1` or `2,3`.
+    pub(super) cores: &'static str,
+    pub(super) threads: u32,
+}
+
+impl Client {
+    /// One thread, alone with Redis on its core.
+    pub(super) const USUAL: Self = Self { cores: CLIENT_CORE, threads: 1 };
+}
+
 /// What the client saw.
 pub(super) struct Seen {
     pub(super) requests: f64,
@@ -81,12 +94,22 @@ impl Load {
     ///
     /// When the client fails, or any of its requests.
     pub(super) fn run(self, dir: &Path, server: &Server, length: Duration) -> Seen {
+        self.run_from(Client::USUAL, dir, server, length)
+    }
+
+    /// The same from a client elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// As [`Load::run`].
+    pub(super) fn run_from(self, client: Client, dir: &Path, server: &Server, length: Duration) -> Seen {
         let seconds = length.as_secs();
+        let threads = format!("-t{}", client.threads);
         let mut command = Command::new("taskset");
-        command.args(["-c", CLIENT_CORE]);
+        command.args(["-c", client.cores]);
         if self == Self::Http2 {
             let connections = IN_FLIGHT / STREAMS;
-            command.args(["h2load", "-t1", &format!("-D{seconds}"), &format!("-c{connections}")]);
+            command.args(["h2load", &threads, &format!("-D{seconds}"), &format!("-c{connections}")]);
             command.arg(format!("-m{STREAMS}")).arg("-i").arg(write_addresses(dir, server.tls_port()));
             for (name, value) in HEADERS {
                 command.arg("-H").arg(format!("{}: {value}", name.to_lowercase()));
@@ -98,7 +121,7 @@ impl Load {
             _ => format!("https://127.0.0.1:{}/", server.tls_port()),
         };
         let script = if self == Self::Handshakes { "closing.lua" } else { "keeping.lua" };
-        command.args(["wrk", "-t1", &format!("-d{seconds}s"), &format!("-c{IN_FLIGHT}"), "-s"]);
+        command.args(["wrk", &threads, &format!("-d{seconds}s"), &format!("-c{IN_FLIGHT}"), "-s"]);
         command.arg(dir.join(script)).arg(url);
         read_wrk(&output(&mut command))
     }
@@ -110,7 +133,7 @@ fn output(command: &mut Command) -> String {
 }
 
 /// Links as they are asked for: popular ones often, rare ones seldom.
-fn codes() -> impl Iterator<Item = String> {
+pub(super) fn codes() -> impl Iterator<Item = String> {
     let mut rng = StdRng::seed_from_u64(7);
     let zipf = Zipf::new(f64::from(LINKS), ZIPF_EXPONENT).expect("the parameters are in range");
     (0..REQUESTS).map(move |_| fixture::code(zipf.sample(&mut rng) as u32 - 1))

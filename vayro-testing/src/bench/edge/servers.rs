@@ -5,15 +5,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::LINKS;
-use crate::bench::{bin_dir, cpu};
+use crate::bench::{bin_dir, cpu, metrics};
 use crate::process::Process;
 use crate::{fixture, port, wait};
 
 /// Core of the server under test.
-const SERVER_CORE: &str = "0";
+pub(super) const SERVER_CORE: &str = "0";
 /// Core of the client, Redis and PostgreSQL.
 pub(super) const CLIENT_CORE: &str = "1";
 /// How long a server may take to come up.
@@ -24,6 +26,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const LUA_STREAM: &str = "lua:clicks";
 /// Before the code in the keys that nginx with Lua reads.
 const LUA_KEYS: &str = "lua:url:";
+/// The name that the certificate of all servers is for.
+pub(super) const CERTIFICATE_NAME: &str = "bench.example";
 
 /// One that answers redirects.
 pub(super) struct Server {
@@ -60,6 +64,21 @@ impl Server {
         cpu::used(&std::iter::once(id).chain(cpu::children(id)).collect::<Vec<_>>())
     }
 
+    /// Returns its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Returns a figure that our own edge tells.
+    ///
+    /// # Panics
+    ///
+    /// When it is another server, or does not tell.
+    pub(super) async fn metric(&self, name: &str) -> f64 {
+        let port = self.admin_port.expect("it is our own");
+        metrics::find(port, name).await.expect("our own edge tells it") as f64
+    }
+
     /// Returns the bytes of memory that it has for itself.
     pub(super) fn memory(&self) -> f64 {
         cpu::memory(self.process.id())
@@ -88,9 +107,26 @@ impl Drop for Server {
     }
 }
 
+/// Lets a thread, or a process with all that it starts from now on, run on one core only; 0 is the calling thread.
+///
+/// # Panics
+///
+/// When the machine has no such core.
+pub(super) fn pin(id: u32, core: &str) {
+    let mut cores = CpuSet::new();
+    cores.set(core.parse().expect("cores have numbers")).expect("the number of a core is small");
+    let id = Pid::from_raw(id.try_into().expect("process ids are small"));
+    sched_setaffinity(id, &cores).expect("the machine has two cores");
+}
+
 fn on_its_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    on_cores(SERVER_CORE, program)
+}
+
+/// Returns a command that runs `program` on cores such as `0` or `0,1`.
+pub(super) fn on_cores(cores: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", SERVER_CORE]).arg(program);
+    command.args(["-c", cores]).arg(program);
     command
 }
 
@@ -101,7 +137,7 @@ fn on_its_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
 /// When the folder cannot be written.
 pub(super) fn write_certificate(dir: &Path) {
     // The clients ask by address, so that plain requests are not sent on to HTTPS.
-    let names = vec!["bench.example".to_owned()];
+    let names = vec![CERTIFICATE_NAME.to_owned()];
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
     for (name, text) in [("bench.pem", cert.pem()), ("bench.key", signing_key.serialize_pem())] {
@@ -121,7 +157,18 @@ pub(super) async fn vayro_with(
     name: &'static str,
     settings: &[(&str, &str)],
 ) -> Server {
-    let mut command = on_its_core(bin_dir().join("vayro-edge"));
+    vayro_on(SERVER_CORE, dir, backends, name, settings).await
+}
+
+/// Our edge on other cores.
+pub(super) async fn vayro_on(
+    cores: &str,
+    dir: &Path,
+    backends: &Backends<'_>,
+    name: &'static str,
+    settings: &[(&str, &str)],
+) -> Server {
+    let mut command = on_cores(cores, bin_dir().join("vayro-edge"));
     start_vayro(dir, backends, name, command.envs(settings.iter().copied())).await
 }
 
