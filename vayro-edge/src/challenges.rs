@@ -135,17 +135,17 @@ pub(crate) async fn answer(
 ) -> pingora::Result<bool> {
     let Some(challenges) = &shared.challenges else { return Ok(false) };
     let now = (shared.clock)();
-    let is_guessing = visitor.is_some_and(|visitor| shared.misses.is_spent(visitor, now));
-    let found = if is_guessing { None } else { challenges.find(token).await };
+    let is_allowed = visitor.is_none_or(|visitor| shared.misses.charge(visitor, now));
+    let found = if is_allowed { challenges.find(token).await } else { None };
     if let Some(found) = found {
+        if let Some(visitor) = visitor {
+            shared.misses.give_back(visitor);
+        }
         shared.metrics.challenges_answered.add_one();
         answer::page(shared, session, &form(found)).await?;
         return Ok(true);
     }
     shared.metrics.challenges_unknown.add_one();
-    if let Some(visitor) = visitor {
-        shared.misses.charge(visitor, now);
-    }
     if is_ours {
         crate::redirect::page(shared, session, Page::NotFound).await?;
     }

@@ -45,19 +45,19 @@ pub(crate) async fn answer(
     let began = Instant::now();
     let visitor = Visitor::new(shared, request, peer);
     let key = KeyRef { domain: domain.index, code: code.as_bytes() };
-    let outcome = find(shared, key, domain, visitor).await;
+    let found = find(shared, key, domain, visitor).await;
     if shared.is_draining() {
         // The edge was told to stop while the look-up ran.
         session.set_keepalive(None);
     }
+    let Some(Found { outcome, is_charged }) = found else { return turn_away(shared, session).await };
     let entry = match outcome {
-        Some(Outcome::Found(entry)) => Some(entry),
-        Some(Outcome::Absent) => None,
-        Some(Outcome::Unavailable) => {
+        Outcome::Found(entry) => Some(entry),
+        Outcome::Absent => None,
+        Outcome::Unavailable => {
             shared.metrics.unavailable.add_one();
             return page(shared, session, Page::Unavailable).await;
         }
-        None => return turn_away(shared, session).await,
     };
     // Decided after every read: what is kept may have expired since. A look-up took time, too.
     let now = (shared.clock)();
@@ -70,11 +70,8 @@ pub(crate) async fn answer(
             page(shared, session, Page::Gone).await
         }
         _ => {
-            if visitor.is_guessing(shared, now) {
+            if !is_charged && !visitor.charge(shared, now) {
                 return turn_away(shared, session).await;
-            }
-            if let Some(address) = visitor.address {
-                shared.misses.charge(address, now);
             }
             // How long it took would tell a code that is switched off from one that never was.
             sleep_until(began + shared.settings.not_found_after).await;
@@ -106,36 +103,61 @@ impl Visitor {
         Self { peer, address: peer.map(|peer| visitor_address(peer, &request.headers, trusted)) }
     }
 
-    /// Tells whether the visitor's network asked for so many unknown codes that it is not told about others.
-    fn is_guessing(self, shared: &Shared, now: Timestamp) -> bool {
-        self.address.is_some_and(|address| shared.misses.is_spent(address, now))
+    /// Takes a miss from the budget of the visitor's network; false if it asked for so many unknown codes that it is
+    /// not told about others.
+    fn charge(self, shared: &Shared, now: Timestamp) -> bool {
+        self.address.is_none_or(|address| shared.misses.charge(address, now))
+    }
+}
+
+/// What a look gave.
+struct Found {
+    outcome: Outcome,
+    /// Whether the visitor's network has paid for it.
+    is_charged: bool,
+}
+
+impl From<Outcome> for Found {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, is_charged: false }
     }
 }
 
 /// Finds the link in memory or behind it; `None` if the visitor is not to know.
-async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, visitor: Visitor) -> Option<Outcome> {
+async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, visitor: Visitor) -> Option<Found> {
     let now = (shared.clock)();
     match shared.links.read(key, now) {
         Read::Hit(entry) => {
             shared.metrics.cache_hits.add_one();
-            Some(Outcome::Found(entry))
+            Some(Outcome::Found(entry).into())
         }
         Read::Aging(entry) => {
             shared.metrics.cache_aging.add_one();
             shared.links.refresh(key, domain.host.as_ref());
-            Some(Outcome::Found(entry))
+            Some(Outcome::Found(entry).into())
         }
         Read::Absent => {
             shared.metrics.cache_absent.add_one();
-            Some(Outcome::Absent)
+            Some(Outcome::Absent.into())
         }
-        Read::Miss(stale) => {
-            shared.metrics.cache_misses.add_one();
+        Read::Miss(Some(stale)) => {
             // A link that was known before is no guess.
-            if stale.is_none() && visitor.is_guessing(shared, now) {
+            shared.metrics.cache_misses.add_one();
+            Some(shared.links.load(key, domain.host.as_ref(), Some(stale)).await.into())
+        }
+        Read::Miss(None) => {
+            shared.metrics.cache_misses.add_one();
+            // Before the look-up, and given back if it was none: while look-ups are slow, any number of guesses
+            // would be on their way before the first one is known to be one.
+            if !visitor.charge(shared, now) {
                 return None;
             }
-            Some(shared.links.load(key, domain.host.as_ref(), stale).await)
+            let outcome = shared.links.load(key, domain.host.as_ref(), None).await;
+            let is_charged = matches!(outcome, Outcome::Absent);
+            if let Some(address) = visitor.address.filter(|_| !is_charged) {
+                shared.misses.give_back(address);
+            }
+            Some(Found { outcome, is_charged })
         }
     }
 }

@@ -71,6 +71,30 @@ async fn links_that_nobody_can_look_up_are_no_misses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_look_ups_let_nobody_guess_more() {
+    let edge = TestEdge::start_with(World::new(), |settings| {
+        settings.misses_per_minute = BUDGET;
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        settings.lookup_timeout = Duration::from_millis(300);
+        // Several threads may let in one more each.
+        settings.threads = 1;
+    })
+    .await;
+    *edge.world.lookup_mood.lock() = Mood::Hanging;
+    let ask = |number: u32| {
+        let edge = &edge;
+        async move { ask_from(edge, "192.0.2.1", &format!("/guess{number}")).await }
+    };
+    let answers = futures::future::join_all((0..4 * BUDGET).map(ask)).await;
+    let count = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!((count(503), count(429)), (BUDGET as usize, 3 * BUDGET as usize));
+    assert_eq!(edge.world.lookups(), BUDGET as usize);
+    // Nobody knows that they were guesses.
+    *edge.world.lookup_mood.lock() = Mood::Well;
+    use_up(&edge, "192.0.2.1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_is_switched_off_costs_a_miss_as_well() {
     let edge = start().await;
     edge.world.put("off", |link| link.active = false);
