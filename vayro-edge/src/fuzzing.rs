@@ -1,11 +1,15 @@
 //! What must hold of any bytes; called by the fuzz targets, and by the tests with the committed corpus.
 
+use std::net::SocketAddr;
+
 use http::Method;
+use proxy_protocol_rs::{InvalidReason, ParseError, ProxyAddress};
 use vayro_core::click::ClickMethod;
 use vayro_core::visit::{Code, Wanted, wanted};
 
 use crate::lane::request::read;
 use crate::server::head::find_end;
+use crate::server::proxy_header::parse;
 
 /// More header lines than either parser takes.
 const HEADERS_MAX: usize = 256;
@@ -96,6 +100,30 @@ pub fn request_head(bytes: &[u8]) {
     }
 }
 
+/// A PROXY header is whole at its end only, nothing behind it matters, and a common parser reads the same address.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn proxy_header(bytes: &[u8]) {
+    let Ok(Some(header)) = parse(bytes) else { return };
+    assert_eq!(parse(&bytes[..header.len]), Ok(Some(header)), "nothing behind it matters");
+    for cut in 0..header.len {
+        assert_eq!(parse(&bytes[..cut]), Ok(None), "it is whole at its end only, not at {cut}");
+    }
+    let Some(visitor) = header.visitor else { return };
+    match proxy_protocol_rs::parse(bytes) {
+        Ok((theirs, len)) => {
+            let Some(ProxyAddress::Inet(source)) = theirs.source else { panic!("{theirs:?}") };
+            assert_eq!(len, header.len, "the same end");
+            assert_eq!(SocketAddr::new(source.ip().to_canonical(), source.port()), visitor);
+        }
+        // It reads what we skip.
+        Err(ParseError::Invalid(InvalidReason::MalformedTlv { .. })) => {}
+        Err(error) => panic!("not plain for others: {error}"),
+    }
+}
+
 #[cfg(test)]
 #[path = "../../fuzz/replay.rs"]
 mod replay;
@@ -107,6 +135,11 @@ mod tests {
     #[test]
     fn lane_requests_hold_over_the_corpus() {
         replay::replay("lane_request", lane_request);
+    }
+
+    #[test]
+    fn proxy_headers_hold_over_the_corpus() {
+        replay::replay("proxy_header", proxy_header);
     }
 
     #[test]

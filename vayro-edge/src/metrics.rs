@@ -89,6 +89,13 @@ counters! {
     connections_accepted: "Connections taken.",
     connections_refused_total: "Connections closed because there were too many.",
     connections_refused_address: "Connections closed because there were too many from one address.",
+    proxy_headers_visitor: "PROXY headers that name a visitor.",
+    proxy_headers_local: "PROXY headers that name nobody: of the balancer's own connections, for the most part.",
+    proxy_headers_missing: "Connections of balancers that began with something else.",
+    proxy_headers_malformed: "Connections of balancers with a damaged PROXY header.",
+    proxy_headers_too_long: "Connections of balancers with too long a PROXY header.",
+    proxy_headers_timed_out: "Connections of balancers whose PROXY header took too long.",
+    proxy_headers_closed: "Connections of balancers that ended before their PROXY header.",
     challenges_answered: "Answers to ACME servers.",
     challenges_unknown: "Requests for answers to ACME servers that there are none of.",
     handshakes_done: "TLS handshakes that succeeded.",
@@ -260,6 +267,20 @@ impl Metrics {
             &[
                 ("limit=\"total\"", self.connections_refused_total.get()),
                 ("limit=\"address\"", self.connections_refused_address.get()),
+            ],
+        );
+        out.family(
+            "vayro_edge_proxy_headers_total",
+            "counter",
+            "Connections of balancers by their PROXY header; only visitor and local are served.",
+            &[
+                ("result=\"visitor\"", self.proxy_headers_visitor.get()),
+                ("result=\"local\"", self.proxy_headers_local.get()),
+                ("result=\"missing\"", self.proxy_headers_missing.get()),
+                ("result=\"malformed\"", self.proxy_headers_malformed.get()),
+                ("result=\"too_long\"", self.proxy_headers_too_long.get()),
+                ("result=\"timed_out\"", self.proxy_headers_timed_out.get()),
+                ("result=\"closed\"", self.proxy_headers_closed.get()),
             ],
         );
         out.family(

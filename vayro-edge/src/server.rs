@@ -5,6 +5,7 @@
 //! connections itself, runs inside Pingora's server as a service of its own, and hands complete request
 //! heads to Pingora's HTTP/1 session, or the whole connection to its HTTP/2 loop.
 
+mod balanced;
 mod connection;
 mod h1;
 mod h2;
@@ -14,8 +15,9 @@ mod io;
 mod limits;
 mod listen;
 mod prefixed;
+pub(crate) mod proxy_header;
 mod service;
 
-pub(crate) use limits::{ConnectionLimits, Refusal};
+pub(crate) use limits::ConnectionLimits;
 pub(crate) use listen::{Listener, listen};
 pub(crate) use service::EdgeService;

@@ -54,6 +54,8 @@ pub struct EdgeSettings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Proxies in front of the edge whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Balancers in front of the edge whose connections begin with a PROXY header, of version 1 or 2.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Whether a trusted proxy on this machine may say when a visit was, for demo data.
     pub demo_import: bool,
     /// How long browsers may keep a permanent redirect.
@@ -103,7 +105,7 @@ pub struct EdgeSettings {
     /// How long an idle connection is kept.
     #[serde(deserialize_with = "span")]
     pub idle_timeout: Duration,
-    /// How long a request head may take from its first byte.
+    /// How long a request head may take from its first byte, and a PROXY header from the start of its connection.
     #[serde(deserialize_with = "span")]
     pub head_timeout: Duration,
     /// Most bytes of a request head.
@@ -119,7 +121,7 @@ pub struct EdgeSettings {
     pub requests_per_connection: u32,
     /// Most connections.
     pub connections_max: usize,
-    /// Most connections from one address (of IPv6, from one /64). Trusted proxies are exempt.
+    /// Most connections from one address (of IPv6, from one /64). Trusted proxies and balancers are exempt.
     pub connections_per_address_max: u32,
     /// Most streams of one HTTP/2 connection at a time.
     pub h2_streams_max: u32,
@@ -270,6 +272,7 @@ mod tests {
         assert_eq!(settings.listen, ["127.0.0.1:8080".parse().expect("valid")]);
         assert_eq!(settings.root_redirect, None);
         assert!(!settings.demo_import && settings.trusted_proxies.is_empty());
+        assert!(settings.proxy_protocol_from.is_empty());
         assert_eq!(settings.click_address, ClickAddress::Full);
         assert_eq!(settings.global_privacy_control, PrivacySignal::Respect);
         assert_eq!(settings.do_not_track, PrivacySignal::Ignore);
@@ -283,12 +286,14 @@ mod tests {
             ("edge.certificates", r#"[{ certificate = "go.pem", key = "go.key" }]"#),
             ("edge.tls_listen", "127.0.0.1:8443"),
             ("edge.trusted_proxies", "127.0.0.1/32, ::1/128"),
+            ("edge.proxy_protocol_from", "10.0.0.0/8, 2001:db8::/32"),
             ("edge.unknown_host", "reject"),
         ])
         .expect("sound");
         assert_eq!(settings.upstreams[0].host.as_str(), "api.example.com");
         assert!(!settings.upstreams[0].tls);
         assert_eq!(settings.trusted_proxies.len(), 2);
+        assert_eq!(settings.proxy_protocol_from.len(), 2);
         assert_eq!(settings.unknown_host, UnknownHost::Reject);
     }
 
@@ -305,8 +310,9 @@ mod tests {
             ("edge.upstreams", r#"[{ host = "api.example.com", address = "nowhere" }]"#),
             ("edge.root_redirect", "javascript:alert(1)"),
             ("edge.trusted_proxies", "everybody"),
+            ("edge.proxy_protocol_from", "10.0.0.1"),
         ])
-        .expect_err("three mistakes");
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        .expect_err("four mistakes");
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
     }
 }

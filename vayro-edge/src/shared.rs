@@ -12,6 +12,7 @@ use vayro_core::visit::{Head, is_within};
 use crate::cache::LinkCache;
 use crate::challenges::Challenges;
 use crate::clicks::{Ledger, Rings};
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::misses::MissBudgets;
 use crate::pages::Pages;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     /// How many unknown codes networks may still ask for.
     pub(crate) misses: MissBudgets,
     pub(crate) metrics: Arc<Metrics>,
+    /// Lines about balancers that do not say whose connection they bring.
+    pub(crate) header_alerts: LogLimit,
     /// Turns true when the edge stops; connections close when their request is done.
     pub(crate) draining: watch::Sender<bool>,
     /// Turns true when another process has taken over; the edge stops, but nobody who is connected hurries.
@@ -67,6 +70,11 @@ impl Shared {
     /// Tells whether the edge stops, so that an answer should be the last of its connection.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether connections from `peer` begin with a PROXY header.
+    pub(crate) fn is_balancer(&self, peer: std::net::IpAddr) -> bool {
+        is_within(&self.settings.proxy_protocol_from, peer)
     }
 
     /// Tells whether the connection from `peer` comes from one of our own proxies.

@@ -147,6 +147,7 @@ impl Core {
             ),
             misses: MissBudgets::new(settings.misses_per_minute),
             metrics,
+            header_alerts: LogLimit::new(),
             draining: watch::Sender::new(false),
             handed_over: watch::Sender::new(false),
             idle_ends: watch::Sender::new(false),

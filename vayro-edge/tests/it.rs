@@ -22,6 +22,10 @@ mod h2;
 mod h2_attacks;
 #[path = "it/lane.rs"]
 mod lane;
+#[path = "it/proxy_protocol.rs"]
+mod proxy_protocol;
+#[path = "it/proxy_protocol_tls.rs"]
+mod proxy_protocol_tls;
 #[path = "it/proxying.rs"]
 mod proxying;
 #[path = "it/redirects.rs"]

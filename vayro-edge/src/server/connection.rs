@@ -1,9 +1,10 @@
 //! One connection from accept to close.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pingora::listeners::ALPN;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::ext::set_tcp_keepalive;
@@ -13,8 +14,10 @@ use pingora::time::timeout;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::balanced::introduced;
 use super::head::HeadLimits;
 use super::io::Connection;
+use super::limits::Permit;
 use super::{h1, h2};
 use crate::lane::Lane;
 use crate::proxy::EdgeProxy;
@@ -27,6 +30,15 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive {
     count: 4,
     user_timeout: Duration::ZERO,
 };
+
+/// A connection whose visitor is known.
+pub(crate) struct Accepted {
+    pub(crate) tcp: TcpStream,
+    /// Its address has one form only: IPv4 is never written as IPv6.
+    pub(crate) peer: SocketAddr,
+    /// What was read already.
+    pub(crate) unread: Bytes,
+}
 
 /// What serves connections.
 #[derive(Clone)]
@@ -41,11 +53,45 @@ impl Handler {
         HeadLimits { time: self.shared.settings.head_timeout, size: self.shared.settings.head_size }
     }
 
+    /// Counts a connection for its visitor; false if there are too many from that address. Our own proxies bring the
+    /// visitors of many and count only in all.
+    pub(crate) fn admit(&self, permit: &mut Permit, visitor: IpAddr) -> bool {
+        let metrics = &self.shared.metrics;
+        if !self.shared.is_trusted(visitor) && permit.count_for(visitor).is_err() {
+            metrics.connections_refused_address.add_one();
+            return false;
+        }
+        metrics.connections_accepted.add_one();
+        true
+    }
+
+    /// Finds out whose connection `balancer` brings, and serves it until it ends.
+    pub(crate) async fn serve_balanced(
+        &self,
+        mut tcp: TcpStream,
+        balancer: SocketAddr,
+        permit: &mut Permit,
+        acceptor: Option<Arc<Acceptor>>,
+        draining: watch::Receiver<bool>,
+    ) {
+        let Some(introduction) = introduced(&self.shared, &mut tcp).await else { return };
+        let peer = match introduction.visitor {
+            Some(visitor) if self.admit(permit, visitor.ip()) => visitor,
+            Some(_) => return,
+            // Its own connections, such as health checks, count only in all.
+            None => {
+                self.shared.metrics.connections_accepted.add_one();
+                balancer
+            }
+        };
+        let accepted = Accepted { tcp, peer, unread: introduction.unread };
+        self.serve(accepted, acceptor, draining).await;
+    }
+
     /// Serves a connection until it ends.
     pub(crate) async fn serve(
         &self,
-        tcp: TcpStream,
-        peer: SocketAddr,
+        Accepted { tcp, peer, unread }: Accepted,
         acceptor: Option<Arc<Acceptor>>,
         draining: watch::Receiver<bool>,
     ) {
@@ -54,8 +100,7 @@ impl Handler {
             // Only fails when the client is gone.
             return;
         }
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection = Connection::new(tcp, peer, self.shared.settings.write_timeout);
+        let connection = Connection::new(tcp, unread, peer, self.shared.settings.write_timeout);
         let is_tls = acceptor.is_some();
         let stream = match acceptor {
             None => Box::new(connection),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pingora::protocols::Stream;
 use pingora::time::timeout;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes taken from the kernel at once; a request rarely has more.
 const READ_MAX: usize = 16 * 1024;
@@ -52,21 +52,24 @@ pub(crate) struct Extent {
 }
 
 /// Appends what the client sends next to `buffer`; 0 at the end of the connection.
-pub(crate) async fn read_some(stream: &mut Stream, buffer: &mut BytesMut) -> io::Result<usize> {
+pub(crate) async fn read_some(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
     read_through(stream, buffer, |_| 0).await
 }
 
 /// Shows what the client sends next to `take`, and appends what that leaves to `buffer`. Returns how many bytes came;
 /// 0 at the end of the connection.
 pub(crate) async fn read_through(
-    stream: &mut Stream,
+    stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     mut take: impl FnMut(&[u8]) -> usize,
 ) -> io::Result<usize> {
     poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut **stream).poll_read(cx, &mut read))?;
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
             let filled = read.filled();
             let taken = if filled.is_empty() { 0 } else { take(filled) };
             buffer.extend_from_slice(&filled[taken..]);

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::{Buf as _, Bytes};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -27,6 +28,8 @@ const WRITE_BUFFER: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Connection {
     tcp: BufWriter<TcpStream>,
+    /// What was read already and is given back first.
+    unread: Bytes,
     digest: Arc<SocketDigest>,
     write_timeout: Duration,
     /// Runs while the client takes nothing of what waits for it.
@@ -34,13 +37,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Wraps a connection from `peer`.
-    pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, write_timeout: Duration) -> Self {
+    /// Wraps a connection of `peer`, of which `unread` was read already.
+    pub(crate) fn new(tcp: TcpStream, unread: Bytes, peer: SocketAddr, write_timeout: Duration) -> Self {
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-        // Known already; otherwise Pingora would ask the kernel once per request.
+        // Known already; otherwise Pingora would ask the kernel once per request, and learn of the balancer only.
         let _ = digest.peer_addr.set(Some(pingora::protocols::l4::socket::SocketAddr::Inet(peer)));
         let tcp = BufWriter::with_capacity(WRITE_BUFFER, tcp);
-        Self { tcp, digest: Arc::new(digest), write_timeout, stalled: None }
+        Self { tcp, unread, digest: Arc::new(digest), write_timeout, stalled: None }
     }
 
     fn limit<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -61,7 +64,17 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        }
+        let len = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..len]);
+        self.unread.advance(len);
+        if self.unread.is_empty() {
+            // Gives the memory back.
+            self.unread = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

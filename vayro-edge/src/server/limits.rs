@@ -53,32 +53,44 @@ impl ConnectionLimits {
         Self { counts: Arc::new(counts) }
     }
 
-    /// Takes a place for a connection from `peer`. Our own proxies bring the visitors of many and count
-    /// only in all.
-    pub(crate) fn admit(&self, peer: IpAddr, is_trusted: bool) -> Result<Permit, Refusal> {
+    /// Takes a place for a connection, which counts only in all until [`Permit::count_for`].
+    pub(crate) fn admit(&self) -> Result<Permit, Refusal> {
         let counts = &self.counts;
-        // Given back by the permit, also if the address turns out to have too many.
+        // Given back by the permit, also if there are too many.
         let before = counts.total.fetch_add(1, Ordering::Relaxed);
-        let mut permit = Permit { counts: Arc::clone(counts), address: None };
-        if before >= counts.total_max {
-            return Err(Refusal::Total);
-        }
-        if !is_trusted {
-            let address = network_of(peer);
-            let mut addresses = counts.shard(address).lock();
-            let count = addresses.entry(address).or_insert(0);
-            if *count >= counts.per_address_max {
-                return Err(Refusal::Address);
-            }
-            *count += 1;
-            permit.address = Some(address);
-        }
-        Ok(permit)
+        let permit = Permit { counts: Arc::clone(counts), address: None };
+        if before >= counts.total_max { Err(Refusal::Total) } else { Ok(permit) }
     }
 
     /// Returns how many there are.
     pub(crate) fn open(&self) -> usize {
         self.counts.total.load(Ordering::Relaxed)
+    }
+}
+
+impl Permit {
+    /// Counts the connection for `visitor`, and for nobody else any more.
+    pub(crate) fn count_for(&mut self, visitor: IpAddr) -> Result<(), Refusal> {
+        self.uncount();
+        let address = network_of(visitor);
+        let mut addresses = self.counts.shard(address).lock();
+        let count = addresses.entry(address).or_insert(0);
+        if *count >= self.counts.per_address_max {
+            return Err(Refusal::Address);
+        }
+        *count += 1;
+        self.address = Some(address);
+        Ok(())
+    }
+
+    fn uncount(&mut self) {
+        let Some(address) = self.address.take() else { return };
+        if let Entry::Occupied(mut count) = self.counts.shard(address).lock().entry(address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -96,13 +108,7 @@ impl Counts {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.counts.total.fetch_sub(1, Ordering::Relaxed);
-        let Some(address) = self.address else { return };
-        if let Entry::Occupied(mut count) = self.counts.shard(address).lock().entry(address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.uncount();
     }
 }
 
@@ -122,14 +128,20 @@ mod tests {
         text.parse().expect("valid")
     }
 
+    fn admit(limits: &ConnectionLimits, visitor: &str) -> Result<Permit, Refusal> {
+        let mut permit = limits.admit()?;
+        permit.count_for(ip(visitor))?;
+        Ok(permit)
+    }
+
     #[test]
     fn places_are_given_back() {
         let limits = ConnectionLimits::new(2, 10);
-        let first = limits.admit(ip("192.0.2.1"), false).expect("free");
-        let second = limits.admit(ip("192.0.2.2"), false).expect("free");
-        assert_eq!(limits.admit(ip("192.0.2.3"), false).err(), Some(Refusal::Total));
+        let first = admit(&limits, "192.0.2.1").expect("free");
+        let second = admit(&limits, "192.0.2.2").expect("free");
+        assert_eq!(admit(&limits, "192.0.2.3").err(), Some(Refusal::Total));
         drop(first);
-        drop(limits.admit(ip("192.0.2.3"), false).expect("free"));
+        drop(admit(&limits, "192.0.2.3").expect("free"));
         drop(second);
         assert_eq!(limits.open(), 0);
         assert!(limits.counts.per_address.iter().all(|shard| shard.lock().is_empty()));
@@ -138,10 +150,16 @@ mod tests {
     #[test]
     fn one_address_cannot_take_all_places() {
         let limits = ConnectionLimits::new(100, 1);
-        let _held = limits.admit(ip("2001:db8:0:1::1"), false).expect("free");
-        assert_eq!(limits.admit(ip("2001:db8:0:1:ffff::9"), false).err(), Some(Refusal::Address));
+        let mut held = admit(&limits, "2001:db8:0:1::1").expect("free");
+        assert_eq!(admit(&limits, "2001:db8:0:1:ffff::9").err(), Some(Refusal::Address));
         assert_eq!(limits.open(), 1);
-        assert!(limits.admit(ip("2001:db8:0:2::1"), false).is_ok());
-        assert!(limits.admit(ip("2001:db8:0:1::1"), true).is_ok());
+        assert!(admit(&limits, "2001:db8:0:2::1").is_ok());
+        assert!(limits.admit().is_ok(), "counts for nobody");
+        held.count_for(ip("2001:db8:0:1::2")).expect("the place was its own");
+        held.count_for(ip("192.0.2.1")).expect("free");
+        assert!(admit(&limits, "2001:db8:0:1::1").is_ok(), "it counts for somebody else now");
+        drop(held);
+        assert_eq!(limits.open(), 0);
+        assert!(limits.counts.per_address.iter().all(|shard| shard.lock().is_empty()));
     }
 }

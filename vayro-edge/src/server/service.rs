@@ -1,22 +1,24 @@
 //! The accept loops, as a service of Pingora's server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::apps::HttpServerApp as _;
 use pingora::listeners::tls::Acceptor;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::connection::Handler;
-use super::{Listener, Refusal, h2};
+use super::connection::{Accepted, Handler};
+use super::{Listener, h2};
 use crate::log_limit::LogLimit;
 use crate::proxy::EdgeProxy;
 use crate::shared::Shared;
@@ -115,24 +117,28 @@ async fn accept(handler: Handler, socket: Arc<TcpListener>, acceptor: Option<Arc
 
 fn take(
     handler: &Handler,
-    tcp: tokio::net::TcpStream,
-    peer: std::net::SocketAddr,
+    tcp: TcpStream,
+    peer: SocketAddr,
     acceptor: Option<Arc<Acceptor>>,
     draining: watch::Receiver<bool>,
 ) {
     let shared = &handler.shared;
-    let ip = peer.ip().to_canonical();
-    match shared.connections.admit(ip, shared.is_trusted(ip)) {
-        Ok(permit) => {
-            shared.metrics.connections_accepted.add_one();
-            let handler = handler.clone();
-            tokio::spawn(async move {
-                let _permit = permit;
-                handler.serve(tcp, peer, acceptor, draining).await;
-            });
-        }
-        Err(Refusal::Total) => shared.metrics.connections_refused_total.add_one(),
-        Err(Refusal::Address) => shared.metrics.connections_refused_address.add_one(),
+    let Ok(mut permit) = shared.connections.admit() else {
+        shared.metrics.connections_refused_total.add_one();
+        return;
+    };
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    if shared.is_balancer(peer.ip()) {
+        let handler = handler.clone();
+        tokio::spawn(async move {
+            handler.serve_balanced(tcp, peer, &mut permit, acceptor, draining).await;
+        });
+    } else if handler.admit(&mut permit, peer.ip()) {
+        let handler = handler.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            handler.serve(Accepted { tcp, peer, unread: Bytes::new() }, acceptor, draining).await;
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! HTTP/2, frame by frame.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -26,8 +26,8 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-pub(crate) struct H2 {
-    pub(crate) stream: TlsStream<TcpStream>,
+pub(crate) struct H2<S = TcpStream> {
+    pub(crate) stream: TlsStream<S>,
 }
 
 /// Returns the bytes of a frame.
@@ -51,7 +51,12 @@ pub(crate) fn request(path: &str) -> Vec<u8> {
 
 impl H2 {
     pub(crate) async fn connect(edge: &TestEdge, certificates: &Certificates) -> Self {
-        let stream = certificates.connect(edge, "vay.ro", &[b"h2"]).await.expect("connects");
+        Self::over(certificates.connect(edge, "vay.ro", &[b"h2"]).await.expect("connects")).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> H2<S> {
+    pub(crate) async fn over(stream: TlsStream<S>) -> Self {
         let mut h2 = Self { stream };
         h2.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
         h2.send(SETTINGS, 0, 0, &[]).await;
