@@ -25,6 +25,7 @@ use vayro_core::visit::{Head, Page};
 
 use crate::answer;
 use crate::log_limit::LogLimit;
+use crate::misses::Charge;
 use crate::pages::Form;
 use crate::shared::{Clock, Shared};
 
@@ -135,7 +136,7 @@ pub(crate) async fn answer(
 ) -> pingora::Result<bool> {
     let Some(challenges) = &shared.challenges else { return Ok(false) };
     let now = (shared.clock)();
-    let is_allowed = visitor.is_none_or(|visitor| shared.misses.charge(visitor, now));
+    let is_allowed = visitor.is_none_or(|visitor| shared.misses.charge(visitor, now) == Charge::Taken);
     let found = if is_allowed { challenges.find(token).await } else { None };
     if let Some(found) = found {
         if let Some(visitor) = visitor {
@@ -146,6 +147,9 @@ pub(crate) async fn answer(
         return Ok(true);
     }
     shared.metrics.challenges_unknown.add_one();
+    if let Some(visitor) = visitor.filter(|_| is_allowed) {
+        shared.misses.miss(visitor, now);
+    }
     if is_ours {
         crate::redirect::page(shared, session, Page::NotFound).await?;
     }

@@ -3,8 +3,12 @@
 //! Who guesses codes asks for many that lead nowhere. A network that did so within the last minute is not told about
 //! further codes that are not in memory until it has been quiet for a while; links in memory are served to everybody.
 //!
-//! Two tables of a fixed size, in each of which networks share places by chance; a network has used up its budget only
-//! if both of its places say so. Nobody can choose whom to share with: the hashes have keys.
+//! A code is charged before it is looked up and given back if it leads somewhere: while look-ups are slow, any number of
+//! guesses would be on their way before the first one is known to be one. Who finds the budget taken by look-ups that
+//! run, and not by misses, waits for them.
+//!
+//! Tables of a fixed size, in each of which networks share places by chance; a network has used up its budget only if both
+//! of its places say so. Nobody can choose whom to share with: the hashes have keys.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -23,10 +27,24 @@ const MINUTE_MICROS: i64 = 60_000_000;
 /// The budgets of all networks (IPv4 /24, IPv6 /48).
 #[derive(Debug)]
 pub(crate) struct MissBudgets {
-    tables: [Table; 2],
+    /// What was charged.
+    charged: [Table; 2],
+    /// The part of it that is known to be misses.
+    missed: [Table; 2],
     /// How long it takes until one more miss is allowed; zero if all are.
     micros_per_miss: i64,
     alerts: LogLimit,
+}
+
+/// What came of charging a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charge {
+    /// It was charged.
+    Taken,
+    /// It is taken by look-ups that run; some of it may come back.
+    Busy,
+    /// It is used up by misses.
+    Spent,
 }
 
 /// When the budgets of networks will be whole again, in microseconds (the generic cell rate algorithm).
@@ -53,7 +71,8 @@ impl MissBudgets {
     /// Makes budgets of `per_minute` misses; zero sets no limit.
     pub(crate) fn new(per_minute: u32) -> Self {
         let micros_per_miss = if per_minute == 0 { 0 } else { MINUTE_MICROS / i64::from(per_minute) };
-        Self { tables: [Table::new(), Table::new()], micros_per_miss, alerts: LogLimit::new() }
+        let tables = || [Table::new(), Table::new()];
+        Self { charged: tables(), missed: tables(), micros_per_miss, alerts: LogLimit::new() }
     }
 
     /// Says in the log that a visitor was turned away.
@@ -64,30 +83,44 @@ impl MissBudgets {
         }
     }
 
-    /// Takes a miss from the budget of the network of `visitor`; false if it is used up.
-    pub(crate) fn charge(&self, visitor: IpAddr, now: Timestamp) -> bool {
+    /// Takes a code from the budget of the network of `visitor`.
+    pub(crate) fn charge(&self, visitor: IpAddr, now: Timestamp) -> Charge {
+        let (now, visitor) = (now.as_micros(), network(visitor));
+        if self.move_to(&self.charged, visitor, |whole_at| self.after_one(whole_at, now)) {
+            return Charge::Taken;
+        }
+        let may_miss =
+            |table: &Table| self.after_one(table.place(visitor).load(Ordering::Relaxed), now).is_some();
+        if self.missed.iter().any(may_miss) { Charge::Busy } else { Charge::Spent }
+    }
+
+    /// Takes note that what [`Self::charge`] took was for a miss.
+    pub(crate) fn miss(&self, visitor: IpAddr, now: Timestamp) {
         let now = now.as_micros();
-        let latest = now.saturating_add(MINUTE_MICROS - self.micros_per_miss);
-        self.move_to(visitor, |whole_at| {
-            // A clock that was set back must not shut anybody out for longer.
-            let is_credible = whole_at <= now.saturating_add(2 * MINUTE_MICROS);
-            let whole_at = if is_credible { whole_at.max(now) } else { now };
-            (whole_at <= latest).then(|| whole_at.saturating_add(self.micros_per_miss))
-        })
+        self.move_to(&self.missed, network(visitor), |whole_at| self.after_one(whole_at, now));
     }
 
     /// Gives back what [`Self::charge`] took for something that was no miss.
     pub(crate) fn give_back(&self, visitor: IpAddr) {
-        self.move_to(visitor, |whole_at| Some(whole_at.saturating_sub(self.micros_per_miss)));
+        let step = self.micros_per_miss;
+        self.move_to(&self.charged, network(visitor), |whole_at| Some(whole_at.saturating_sub(step)));
+    }
+
+    /// Returns when a budget will be whole again after one more is taken at `now`; `None` if there is none left.
+    fn after_one(&self, whole_at: i64, now: i64) -> Option<i64> {
+        // A clock that was set back must not shut anybody out for longer.
+        let is_credible = whole_at <= now.saturating_add(2 * MINUTE_MICROS);
+        let whole_at = if is_credible { whole_at.max(now) } else { now };
+        let latest = now.saturating_add(MINUTE_MICROS - self.micros_per_miss);
+        (whole_at <= latest).then(|| whole_at.saturating_add(self.micros_per_miss))
     }
 
     /// Moves both places of a network as `change` says, and tells whether either was moved.
-    fn move_to(&self, visitor: IpAddr, change: impl Fn(i64) -> Option<i64>) -> bool {
+    fn move_to(&self, tables: &[Table; 2], network: IpAddr, change: impl Fn(i64) -> Option<i64>) -> bool {
         if self.micros_per_miss == 0 {
             return true;
         }
-        let network = network(visitor);
-        self.tables.iter().fold(false, |is_moved, table| {
+        tables.iter().fold(false, |is_moved, table| {
             let place = table.place(network);
             is_moved | place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, &change).is_ok()
         })
@@ -107,7 +140,15 @@ mod tests {
     }
 
     fn misses_until_spent(budgets: &MissBudgets, visitor: IpAddr, now: Timestamp) -> usize {
-        (0..1000).take_while(|_| budgets.charge(visitor, now)).count()
+        (0..1000)
+            .take_while(|_| {
+                let is_left = budgets.charge(visitor, now) == Charge::Taken;
+                if is_left {
+                    budgets.miss(visitor, now);
+                }
+                is_left
+            })
+            .count()
     }
 
     #[test]
@@ -115,8 +156,8 @@ mod tests {
         let budgets = MissBudgets::new(60);
         let (guesser, neighbour) = (address("192.0.2.1"), address("192.0.2.200"));
         assert_eq!(misses_until_spent(&budgets, guesser, at(1000)), 60);
-        assert!(!budgets.charge(neighbour, at(1000)), "of the same network");
-        assert!(budgets.charge(address("198.51.100.1"), at(1000)));
+        assert_eq!(budgets.charge(neighbour, at(1000)), Charge::Spent, "of the same network");
+        assert_eq!(budgets.charge(address("198.51.100.1"), at(1000)), Charge::Taken);
         assert_eq!(misses_until_spent(&budgets, guesser, at(1002)), 2);
         assert_eq!(misses_until_spent(&budgets, guesser, at(1062)), 60);
     }
@@ -125,12 +166,12 @@ mod tests {
     fn whoever_goes_on_asking_is_not_shut_out_for_ever() {
         let budgets = MissBudgets::new(60);
         let guesser = address("2001:db8:1::1");
-        for _ in 0..10_000 {
-            budgets.charge(guesser, at(5_000));
+        for _ in 0..100 {
+            misses_until_spent(&budgets, guesser, at(5_000));
         }
-        assert!(!budgets.charge(guesser, at(5_000)));
-        assert!(budgets.charge(guesser, at(5_001)));
-        assert!(budgets.charge(guesser, at(0)), "the clock was set back");
+        assert_eq!(budgets.charge(guesser, at(5_000)), Charge::Spent);
+        assert_eq!(misses_until_spent(&budgets, guesser, at(5_001)), 1);
+        assert_eq!(budgets.charge(guesser, at(0)), Charge::Taken, "the clock was set back");
     }
 
     #[test]
@@ -138,10 +179,27 @@ mod tests {
         let budgets = MissBudgets::new(60);
         let visitor = address("192.0.2.1");
         for _ in 0..1000 {
-            assert!(budgets.charge(visitor, at(0)));
+            assert_eq!(budgets.charge(visitor, at(0)), Charge::Taken);
             budgets.give_back(visitor);
         }
         assert_eq!(misses_until_spent(&budgets, visitor, at(0)), 60);
+    }
+
+    #[test]
+    fn look_ups_that_run_are_waited_for_and_misses_are_not() {
+        let budgets = MissBudgets::new(60);
+        let visitor = address("192.0.2.1");
+        for _ in 0..60 {
+            assert_eq!(budgets.charge(visitor, at(0)), Charge::Taken);
+        }
+        assert_eq!(budgets.charge(visitor, at(0)), Charge::Busy);
+        budgets.give_back(visitor);
+        assert_eq!(budgets.charge(visitor, at(0)), Charge::Taken);
+        for _ in 0..60 {
+            assert_eq!(budgets.charge(visitor, at(0)), Charge::Busy);
+            budgets.miss(visitor, at(0));
+        }
+        assert_eq!(budgets.charge(visitor, at(0)), Charge::Spent);
     }
 
     #[test]

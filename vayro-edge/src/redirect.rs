@@ -4,11 +4,12 @@ mod form;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use vayro_core::click::ClickMethod;
 use vayro_core::timestamp::Timestamp;
 use vayro_core::visit::{Page, Verdict, Visit, Wanted, lead_to, verdict, visitor_address, wanted};
@@ -17,6 +18,7 @@ pub(crate) use form::RedirectForms;
 
 use crate::answer;
 use crate::cache::{Entry, KeyRef, Outcome, Read};
+use crate::misses::Charge;
 use crate::routes::Domain;
 use crate::shared::Shared;
 use crate::visitor::{click, demo_instant};
@@ -70,7 +72,7 @@ pub(crate) async fn answer(
             page(shared, session, Page::Gone).await
         }
         _ => {
-            if !is_charged && !visitor.charge(shared, now) {
+            if !is_charged && !visitor.miss(shared, now) {
                 return turn_away(shared, session).await;
             }
             // How long it took would tell a code that is switched off from one that never was.
@@ -87,6 +89,9 @@ async fn turn_away(shared: &Shared, session: &mut ServerSession) -> pingora::Res
     shared.misses.alert((shared.clock)());
     page(shared, session, Page::TooManyMisses).await
 }
+
+/// Pause between tries to charge a budget that look-ups have taken; about as long as a slow one takes.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
@@ -105,8 +110,25 @@ impl Visitor {
 
     /// Takes a miss from the budget of the visitor's network; false if it asked for so many unknown codes that it is
     /// not told about others.
-    fn charge(self, shared: &Shared, now: Timestamp) -> bool {
-        self.address.is_none_or(|address| shared.misses.charge(address, now))
+    fn miss(self, shared: &Shared, now: Timestamp) -> bool {
+        let Some(address) = self.address else { return true };
+        let is_taken = shared.misses.charge(address, now) == Charge::Taken;
+        if is_taken {
+            shared.misses.miss(address, now);
+        }
+        is_taken
+    }
+
+    /// Charges the budget of the visitor's network for a look-up, once it is not taken by others that run.
+    async fn charge(self, shared: &Shared) -> Charge {
+        let Some(address) = self.address else { return Charge::Taken };
+        let deadline = Instant::now() + shared.settings.lookup_timeout;
+        loop {
+            match shared.misses.charge(address, (shared.clock)()) {
+                Charge::Busy if Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+                charge => return charge,
+            }
+        }
     }
 }
 
@@ -147,15 +169,20 @@ async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, visitor: Visito
         }
         Read::Miss(None) => {
             shared.metrics.cache_misses.add_one();
-            // Before the look-up, and given back if it was none: while look-ups are slow, any number of guesses
-            // would be on their way before the first one is known to be one.
-            if !visitor.charge(shared, now) {
-                return None;
+            match visitor.charge(shared).await {
+                Charge::Taken => {}
+                Charge::Busy => return Some(Outcome::Unavailable.into()),
+                Charge::Spent => return None,
             }
+            // Whoever goes away meanwhile gets nothing back, or guesses that are broken off would be free.
             let outcome = shared.links.load(key, domain.host.as_ref(), None).await;
             let is_charged = matches!(outcome, Outcome::Absent);
-            if let Some(address) = visitor.address.filter(|_| !is_charged) {
-                shared.misses.give_back(address);
+            if let Some(address) = visitor.address {
+                if is_charged {
+                    shared.misses.miss(address, now);
+                } else {
+                    shared.misses.give_back(address);
+                }
             }
             Some(Found { outcome, is_charged })
         }

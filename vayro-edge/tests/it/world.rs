@@ -51,6 +51,8 @@ pub(crate) enum Mood {
     Well,
     /// Fails at once.
     Failing,
+    /// Answers after a while.
+    Slow,
     /// Never answers.
     Hanging,
     /// Panics.
@@ -214,6 +216,10 @@ async fn feel(mood: Mood) -> Result<(), &'static str> {
     match mood {
         Mood::Well => Ok(()),
         Mood::Failing => Err("out of order"),
+        Mood::Slow => {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        }
         Mood::Hanging => std::future::pending().await,
         Mood::Panicking => panic!("told to panic"),
     }
