@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -18,6 +18,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use super::prefixed::give_back;
 
 /// Holds a redirect, or the head and body of one of our pages, so that each leaves in one segment. Reads
 /// are not buffered here: the head reader and rustls have buffers of their own, and Pingora's 64 KiB per
@@ -67,13 +69,7 @@ impl AsyncRead for Connection {
         if self.unread.is_empty() {
             return Pin::new(&mut self.tcp).poll_read(cx, buffer);
         }
-        let len = self.unread.len().min(buffer.remaining());
-        buffer.put_slice(&self.unread[..len]);
-        self.unread.advance(len);
-        if self.unread.is_empty() {
-            // Gives the memory back.
-            self.unread = Bytes::new();
-        }
+        give_back(&mut self.unread, buffer);
         Poll::Ready(Ok(()))
     }
 }

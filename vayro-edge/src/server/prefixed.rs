@@ -29,6 +29,16 @@ impl Prefixed {
     }
 }
 
+/// Moves as much of `unread` into `buffer` as has room, and lets its memory go with the last of it.
+pub(super) fn give_back(unread: &mut Bytes, buffer: &mut ReadBuf<'_>) {
+    let len = unread.len().min(buffer.remaining());
+    buffer.put_slice(&unread[..len]);
+    unread.advance(len);
+    if unread.is_empty() {
+        *unread = Bytes::new();
+    }
+}
+
 impl AsyncRead for Prefixed {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -38,9 +48,7 @@ impl AsyncRead for Prefixed {
         if self.prefix.is_empty() {
             return Pin::new(&mut *self.inner).poll_read(cx, buffer);
         }
-        let len = self.prefix.len().min(buffer.remaining());
-        buffer.put_slice(&self.prefix[..len]);
-        self.prefix.advance(len);
+        give_back(&mut self.prefix, buffer);
         Poll::Ready(Ok(()))
     }
 }
