@@ -138,18 +138,15 @@ pub(crate) async fn answer(
     let now = (shared.clock)();
     let is_allowed = visitor.is_none_or(|visitor| shared.misses.charge(visitor, now) == Charge::Taken);
     let found = if is_allowed { challenges.find(token).await } else { None };
+    if let Some(visitor) = visitor.filter(|_| is_allowed) {
+        shared.misses.settle(visitor, (shared.clock)(), found.is_none());
+    }
     if let Some(found) = found {
-        if let Some(visitor) = visitor {
-            shared.misses.give_back(visitor);
-        }
         shared.metrics.challenges_answered.add_one();
         answer::page(shared, session, &form(found)).await?;
         return Ok(true);
     }
     shared.metrics.challenges_unknown.add_one();
-    if let Some(visitor) = visitor.filter(|_| is_allowed) {
-        shared.misses.miss(visitor, now);
-    }
     if is_ours {
         crate::redirect::page(shared, session, Page::NotFound).await?;
     }

@@ -94,14 +94,22 @@ impl MissBudgets {
         if self.missed.iter().any(may_miss) { Charge::Busy } else { Charge::Spent }
     }
 
-    /// Takes note that what [`Self::charge`] took was for a miss.
-    pub(crate) fn miss(&self, visitor: IpAddr, now: Timestamp) {
+    fn miss(&self, visitor: IpAddr, now: Timestamp) {
         let now = now.as_micros();
         self.move_to(&self.missed, network(visitor), |whole_at| self.after_one(whole_at, now));
     }
 
-    /// Gives back what [`Self::charge`] took for something that was no miss.
-    pub(crate) fn give_back(&self, visitor: IpAddr) {
+    /// Keeps what [`Self::charge`] took for a miss, and gives it back for anything else; `now`, that is, not when it was
+    /// taken: a miss of a moment for which the budget is used up by now would not be noted.
+    pub(crate) fn settle(&self, visitor: IpAddr, now: Timestamp, is_miss: bool) {
+        if is_miss {
+            self.miss(visitor, now);
+        } else {
+            self.give_back(visitor);
+        }
+    }
+
+    fn give_back(&self, visitor: IpAddr) {
         let step = self.micros_per_miss;
         self.move_to(&self.charged, network(visitor), |whole_at| Some(whole_at.saturating_sub(step)));
     }

@@ -114,7 +114,7 @@ impl Visitor {
         let Some(address) = self.address else { return true };
         let is_taken = shared.misses.charge(address, now) == Charge::Taken;
         if is_taken {
-            shared.misses.miss(address, now);
+            shared.misses.settle(address, now, true);
         }
         is_taken
     }
@@ -178,11 +178,7 @@ async fn find(shared: &Shared, key: KeyRef<'_>, domain: &Domain, visitor: Visito
             let outcome = shared.links.load(key, domain.host.as_ref(), None).await;
             let is_charged = matches!(outcome, Outcome::Absent);
             if let Some(address) = visitor.address {
-                if is_charged {
-                    shared.misses.miss(address, now);
-                } else {
-                    shared.misses.give_back(address);
-                }
+                shared.misses.settle(address, (shared.clock)(), is_charged);
             }
             Some(Found { outcome, is_charged })
         }

@@ -87,6 +87,7 @@ async fn start_slow() -> TestEdge {
         settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
         // Several threads may let in one more each.
         settings.threads = 1;
+        settings.lookup_timeout = Duration::from_secs(2);
     })
     .await;
     *edge.world.lookup_mood.lock() = Mood::Slow;
@@ -99,6 +100,25 @@ async fn slow_look_ups_let_nobody_guess_more() {
     let answers = ask_at_once(&edge, "guess", 4 * BUDGET).await;
     assert_eq!(answers, BTreeMap::from([(404, BUDGET), (429, 3 * BUDGET)]));
     assert_eq!(edge.world.lookups(), BUDGET as usize);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_had_to_wait_pays_like_everybody() {
+    let edge = start_slow().await;
+    ask_at_once(&edge, "guess", BUDGET).await;
+    let pause = Duration::from_secs(60 / u64::from(BUDGET) + 1);
+    edge.world.advance(pause);
+    let first = ask_from(&edge, "192.0.2.1", "/first");
+    let waiting = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        ask_from(&edge, "192.0.2.1", "/second").await
+    };
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        edge.world.advance(pause);
+    };
+    assert_eq!(tokio::join!(first, waiting, later), (404, 404, ()));
+    assert_eq!(ask_from(&edge, "192.0.2.1", "/third").await, 429, "it is used up again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
