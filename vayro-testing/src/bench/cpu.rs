@@ -41,18 +41,6 @@ pub fn used_by_tree(process_id: u32) -> f64 {
     times(process_id, 4).expect("the process runs") + running
 }
 
-/// Returns the process's own memory in bytes, without what is shared with files.
-///
-/// # Panics
-///
-/// When the process is gone.
-pub fn memory(process_id: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{process_id}/status")).expect("the process runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells RssAnon");
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-    kib * 1024.0
-}
-
 /// Returns the processes whose parent is `process_id`.
 pub fn children(process_id: u32) -> Vec<u32> {
     let path = format!("/proc/{process_id}/task/{process_id}/children");

@@ -13,6 +13,7 @@ mod load;
 pub mod scaling;
 mod servers;
 pub mod survival;
+mod test_bed;
 mod visits;
 
 use std::path::Path;
@@ -20,12 +21,13 @@ use std::time::Duration;
 
 use load::IN_FLIGHT;
 pub use load::Load;
-use servers::{Backends, CLIENT_CORE, Server};
+use servers::{CLIENT_CORE, Server};
+use test_bed::TestBed;
 
 use super::report::{Bound, Report};
 use super::{cpu, median, metrics};
+use crate::fixture;
 use crate::redis::RedisServer;
-use crate::{fixture, postgres, redis};
 
 /// Links of every server.
 const LINKS: u32 = 100_000;
@@ -63,26 +65,19 @@ struct Sample {
 ///
 /// When a server does not come up, a client fails or a click is missing.
 pub async fn run(loads: &[Load]) {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    load::write_scripts(dir.path());
-    servers::write_certificate(dir.path());
+    let bed = TestBed::with_links(LINKS, CLIENT_CORE).await;
+    let (dir, backends) = (bed.dir(), bed.backends());
+    load::write_scripts(dir);
 
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
-
-    let ours = servers::vayro(dir.path(), &backends).await;
+    let ours = servers::vayro(dir, &backends).await;
     let floor = servers::floor(&ours).await;
     let slow = [("VAYRO_EDGE__FAST_LANE", "false")];
     let all = [
         ours,
-        servers::nginx_map(dir.path()).await,
-        servers::haproxy(dir.path()).await,
-        servers::nginx_lua(dir.path(), &backends).await,
-        servers::vayro_with(dir.path(), &backends, "vayro without fast lane", &slow).await,
+        servers::nginx_map(dir).await,
+        servers::haproxy(dir).await,
+        servers::nginx_lua(dir, &backends).await,
+        servers::vayro_with(dir, &backends, "vayro without fast lane", &slow).await,
         floor,
     ];
     let mut report =
@@ -90,7 +85,7 @@ pub async fn run(loads: &[Load]) {
     for &asked in loads {
         // Only these two have all that there is to ask for.
         let some = if asked == Load::Plain { &all[..] } else { &all[..2] };
-        compare(asked, some, dir.path(), &redis_server, &mut report).await;
+        compare(asked, some, dir, &bed.redis, &mut report).await;
     }
     report.note(format!(
         "{LINKS} links, Zipf {ZIPF_EXPONENT}, {IN_FLIGHT} requests at a time, browser-like headers, one core each, medians of \

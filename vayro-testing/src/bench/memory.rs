@@ -3,6 +3,15 @@
 /// Bytes of a page on x86-64, and on arm64 as a rule.
 const PAGE: f64 = 4096.0;
 
+/// Returns the bytes of a process's own memory, without what is shared with files.
+///
+/// # Panics
+///
+/// When the process is gone.
+pub fn own(process_id: u32) -> f64 {
+    kib(&format!("/proc/{process_id}/status"), "RssAnon:")
+}
+
 /// Returns the bytes of a process's memory, with its share of what it has in common with others (PSS).
 ///
 /// # Panics

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::client::{self, Target};
 use super::servers::{self, CLIENT_CORE};
-use super::visits::{self, Outcome, Pace, Plan};
+use super::visits::{Outcome, Pace, Plan, Visits};
 
 /// Letters and digits of an unknown code; those of links have as many.
 const CODE_LEN: usize = 7;
@@ -133,16 +133,9 @@ fn unknown_codes() -> impl Iterator<Item = String> {
 
 /// Asks for unknown codes and prints what came back as JSON.
 async fn flood(orders: &Orders, source: fn(u32) -> Ipv4Addr) {
-    let plan = Plan {
-        target: Target::plain(orders.port),
-        core: CLIENT_CORE,
-        pace: Pace::PerSecond(orders.rate),
-        length: orders.length,
-        connections: FLOOD_CONNECTIONS,
-        requests_per_connection: u32::MAX,
-        source,
-    };
-    let seen = visits::run(plan, unknown_codes()).await;
+    let (target, pace) = (Target::plain(orders.port), Pace::PerSecond(orders.rate));
+    let plan = Plan { source, ..Plan::new(target, pace, orders.length, FLOOD_CONNECTIONS) };
+    let seen = Visits::start(plan, unknown_codes()).finish().await;
     let line = report(&seen).to_string();
     let mut out = tokio::io::stdout();
     out.write_all(format!("{line}\n").as_bytes()).await.expect("the benchmark reads");

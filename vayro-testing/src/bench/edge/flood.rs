@@ -10,10 +10,11 @@ use super::attack::{Attack, NETWORKS, Orders};
 use super::client::Target;
 use super::load;
 use super::servers::{self, Backends, CLIENT_CORE, Server};
-use super::visits::{self, Outcome, Pace, Plan, Visits};
+use super::test_bed::TestBed;
+use super::visits::{Outcome, Pace, Plan, Visits};
 use crate::bench::report::{Bound, Report};
 use crate::process::Process;
-use crate::{fixture, postgres, redis, wait};
+use crate::{fixture, wait};
 
 /// Unknown codes per second when nobody says.
 pub const DEFAULT: u32 = 50_000;
@@ -73,17 +74,10 @@ struct Flood {
 /// When a server does not come up.
 pub async fn run(rate: u32) {
     let rate = f64::from(rate);
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    servers::pin(database.id(), CLIENT_CORE);
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, super::LINKS).await;
+    let bed = TestBed::with_links(super::LINKS, CLIENT_CORE).await;
+    servers::pin(bed.database.id(), CLIENT_CORE);
     // So that only the flood asks the database.
-    fixture::cache_links(&redis_server.url, 0..super::LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    fixture::cache_links(&bed.redis.url, 0..super::LINKS).await;
 
     let many = Some(Attack::UnknownFromMany);
     let scenarios = [
@@ -96,17 +90,17 @@ pub async fn run(rate: u32) {
     let mut report = Report::new("flood", &COLUMNS);
     let mut quiet = None;
     for scenario in scenarios {
-        let transactions_before = transactions(&database.url).await;
-        let edge = start(dir.path(), &backends, &scenario).await;
+        let transactions_before = transactions(&bed.database.url).await;
+        let edge = start(bed.dir(), &bed.backends(), &scenario).await;
         // So that what is asked for often is in memory.
         visit(&edge, WARM_UP).finish().await;
         let lookups_before = edge.metric("vayro_edge_lookups_total").await;
-        let (flood, seen) = measure(&edge, dir.path(), &scenario).await;
+        let (flood, seen) = measure(&edge, bed.dir(), &scenario).await;
         let lookups = edge.metric("vayro_edge_lookups_total").await - lookups_before;
         // Sessions tell what they did when they end, at the latest.
         drop(edge);
-        let queries = transactions(&database.url).await - transactions_before;
-        fixture::clear(&redis_server.url, fixture::CLICKS).await;
+        let queries = transactions(&bed.database.url).await - transactions_before;
+        bed.clear_clicks().await;
         let (p50, p99) = (seen.latency_us(0.5), seen.latency_us(0.99));
         let figures = [
             flood.per_second,
@@ -166,17 +160,8 @@ async fn start(dir: &Path, backends: &Backends<'_>, scenario: &Scenario) -> Serv
 }
 
 fn visit(edge: &Server, length: Duration) -> Visits {
-    let plan = Plan {
-        target: Target::plain(edge.port),
-        core: CLIENT_CORE,
-        pace: Pace::PerSecond(RATE),
-        length,
-        connections: VISITORS,
-        requests_per_connection: u32::MAX,
-        source: visits::visitors,
-    };
-    let codes: Vec<String> = load::codes().collect();
-    Visits::start(plan, codes.into_iter().cycle())
+    let plan = Plan::new(Target::plain(edge.port), Pace::PerSecond(RATE), length, VISITORS);
+    Visits::start(plan, load::endless_codes())
 }
 
 async fn measure(edge: &Server, dir: &Path, scenario: &Scenario) -> (Flood, Outcome) {

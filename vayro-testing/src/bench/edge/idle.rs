@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 
 use super::client::{Connection, Target};
 use super::load;
-use super::servers::{self, Backends, CLIENT_CORE, Server};
+use super::servers::{self, CLIENT_CORE, Server};
+use super::test_bed::TestBed;
 use super::visits::{self, Outcome, Pace, Plan};
 use crate::bench::memory;
 use crate::bench::report::{Bound, Report};
-use crate::{fixture, postgres, redis};
+use crate::fixture;
 
 /// Idle connections of the two stages.
 const STAGES: [u32; 2] = [10_000, 100_000];
@@ -53,24 +54,17 @@ const COLUMNS: [&str; 8] = [
 ///
 /// When a server does not come up or a visit is not answered with a redirect.
 pub async fn run() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, super::LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    let bed = TestBed::with_links(super::LINKS, CLIENT_CORE).await;
     let files = rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be read");
     let allowed = u32::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
 
     let mut report = Report::new("idle", &COLUMNS);
     let settings = [("VAYRO_EDGE__IDLE_TIMEOUT", "1h"), ("VAYRO_EDGE__CONNECTIONS_MAX", "110000")];
     for (name, most, aim) in [("plain", PLAIN_MAX, "idle-plain-bytes"), ("tls", TLS_MAX, "idle-tls-bytes")] {
-        let edge = servers::vayro_with(dir.path(), &backends, name, &settings).await;
-        let bytes = measure(&mut report, &edge, dir.path(), allowed).await;
+        let edge = servers::vayro_with(bed.dir(), &bed.backends(), name, &settings).await;
+        let bytes = measure(&mut report, &edge, bed.dir(), allowed).await;
         report.aim(aim, bytes, Bound::AtMost(most));
-        fixture::clear(&redis_server.url, fixture::CLICKS).await;
+        bed.clear_clicks().await;
     }
     if allowed < STAGES[1] {
         report.note(format!(
@@ -145,21 +139,8 @@ fn row(report: &mut Report, name: &str, count: u32, each: [f64; 4], seen: &Outco
 
 /// Visits at a constant rate and returns the CPU microseconds per redirect, too.
 async fn visit(edge: &Server, target: &Target) -> (Outcome, f64) {
-    let plan = Plan {
-        target: target.clone(),
-        core: CLIENT_CORE,
-        pace: Pace::PerSecond(RATE),
-        length: LENGTH,
-        connections: VISITORS,
-        requests_per_connection: u32::MAX,
-        source: visits::visitors,
-    };
-    let codes: Vec<String> = load::codes().collect();
-    let before = edge.cpu();
-    let seen = visits::run(plan, codes.into_iter().cycle()).await;
-    let cost = (edge.cpu() - before) * 1e6 / seen.redirects();
-    assert!(seen.failures() == 0.0, "{:?}, {} failed", seen.statuses, seen.failed);
-    (seen, cost)
+    let plan = Plan::new(target.clone(), Pace::PerSecond(RATE), LENGTH, VISITORS);
+    visits::run(edge, plan, load::endless_codes()).await
 }
 
 /// Makes connections until there are `count`, each of which asks once.

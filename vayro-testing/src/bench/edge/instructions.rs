@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::load::HEADERS;
-use super::servers::{self, Backends};
+use super::client::Target;
+use super::servers;
+use super::test_bed::TestBed;
 use crate::bench::report::{Bound, Report};
-use crate::{fixture, postgres, redis};
+use crate::fixture;
 
 /// Links asked for; all of them are in memory long before a run ends.
 const LINKS: u32 = 1000;
@@ -28,21 +29,15 @@ const SERVING_MAX: f64 = 7_500.0;
 ///
 /// When the edge does not come up, an answer is wrong or callgrind says nothing.
 pub async fn run() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendonly", "no"]).await;
-    fixture::migrate(&database.url).await;
-    fixture::cache_links(&redis_server.url, 0..LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    let bed = TestBed::start(&["--appendonly", "no"]).await;
+    fixture::cache_links(&bed.redis.url, 0..LINKS).await;
     let kept = std::env::var_os("VAYRO_BENCH_CALLGRIND").map(std::path::PathBuf::from);
     let mut counted = Vec::new();
     for requests in REQUESTS {
-        let edge = servers::vayro_counted(dir.path(), &backends).await;
+        let edge = servers::vayro_counted(bed.dir(), &bed.backends()).await;
         ask(edge.port, requests);
         drop(edge);
-        counted.push(read(dir.path(), kept.as_deref()));
+        counted.push(read(bed.dir(), kept.as_deref()));
     }
 
     let redirects = f64::from(CONNECTIONS * (REQUESTS[1] - REQUESTS[0]));
@@ -60,7 +55,7 @@ pub async fn run() {
 
 /// Asks `requests` times on each connection, all of them at once.
 fn ask(port: u16, requests: u32) {
-    let headers = HEADERS.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let target = Target::plain(port);
     let mut connections: Vec<TcpStream> = (0..CONNECTIONS)
         .map(|_| {
             let connection = TcpStream::connect(("127.0.0.1", port)).expect("the edge takes connections");
@@ -72,8 +67,7 @@ fn ask(port: u16, requests: u32) {
     for round in 0..requests {
         for (number, connection) in (0..).zip(&mut connections) {
             let code = fixture::code((round * CONNECTIONS + number) % LINKS);
-            let request = format!("GET /{code} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n");
-            connection.write_all(request.as_bytes()).expect("the edge reads");
+            connection.write_all(&target.request(&code)).expect("the edge reads");
         }
         for connection in &mut connections {
             let len = connection.read(&mut answer).expect("the edge answers");

@@ -8,9 +8,10 @@ use super::ROUND;
 use super::client::Target;
 use super::load::{self, Load};
 use super::servers::{self, Backends, CLIENT_CORE, Server};
+use super::test_bed::TestBed;
 use super::visits::{self, Outcome, Pace, Plan};
 use crate::bench::report::{Bound, Report};
-use crate::{fixture, postgres, redis};
+use crate::fixture;
 
 /// Connections that visits come over, and so the most that are under way at a time.
 const CONNECTIONS: u32 = 256;
@@ -37,28 +38,22 @@ const COLUMNS: [&str; 8] =
 ///
 /// When a server does not come up or a visit is not answered with a redirect.
 pub async fn run() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    load::write_scripts(dir.path());
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    servers::pin(database.id(), CLIENT_CORE);
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, STORED).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
-    let edge = servers::vayro(dir.path(), &backends).await;
+    let bed = TestBed::with_links(STORED, CLIENT_CORE).await;
+    load::write_scripts(bed.dir());
+    servers::pin(bed.database.id(), CLIENT_CORE);
+    let backends = bed.backends();
+    let edge = servers::vayro(bed.dir(), &backends).await;
 
     let mut report = Report::new("latency", &COLUMNS);
     let from_database = asked_once(&mut report, &edge, "links in PostgreSQL", 1..STORED).await;
-    fixture::cache_links(&redis_server.url, STORED..STORED + CACHED).await;
+    fixture::cache_links(&bed.redis.url, STORED..STORED + CACHED).await;
     let numbers = STORED..STORED + CACHED;
     let from_redis = asked_once(&mut report, &edge, "links in Redis", numbers).await;
-    fixture::clear(&redis_server.url, fixture::CLICKS).await;
+    bed.clear_clicks().await;
 
-    let from_memory = in_memory(&mut report, &edge, dir.path()).await;
-    fixture::clear(&redis_server.url, fixture::CLICKS).await;
-    beside(&mut report, dir.path(), &backends).await;
+    let from_memory = in_memory(&mut report, &edge, bed.dir()).await;
+    bed.clear_clicks().await;
+    beside(&mut report, bed.dir(), &backends).await;
 
     report.note(format!(
         "requests are due at a constant rate, {SHARE} of the most that was answered, over {CONNECTIONS} connections, and latency \
@@ -76,19 +71,19 @@ pub async fn run() {
 async fn asked_once(report: &mut Report, edge: &Server, name: &str, numbers: Range<u32>) -> f64 {
     let middle = numbers.start.midpoint(numbers.end);
     let some = (numbers.start..middle).map(fixture::code);
-    let most = ask(edge, Pace::Saturating, SATURATION, some).await.per_second();
-    let (seen, cost) = ask_at(edge, most * SHARE, (middle..numbers.end).map(fixture::code)).await;
+    let most = ask(edge, Pace::Saturating, SATURATION, some).await.0.per_second();
+    let others = (middle..numbers.end).map(fixture::code);
+    let (seen, cost) = ask(edge, Pace::PerSecond(most * SHARE), ROUND, others).await;
     row(report, name, most, &seen, cost);
     seen.latency_us(0.99) / 1e3
 }
 
 /// Measures links in L1 and returns the milliseconds of the slowest in a hundred.
 async fn in_memory(report: &mut Report, edge: &Server, dir: &Path) -> f64 {
-    let codes: Vec<String> = load::codes().collect();
     // Fills L1.
-    ask(edge, Pace::Saturating, SATURATION, codes.clone().into_iter().cycle()).await;
+    ask(edge, Pace::Saturating, SATURATION, load::endless_codes()).await;
     let most = Load::Plain.run(dir, edge, SATURATION).per_second;
-    let (seen, cost) = ask_at(edge, most * SHARE, codes.into_iter().cycle()).await;
+    let (seen, cost) = ask(edge, Pace::PerSecond(most * SHARE), ROUND, load::endless_codes()).await;
     row(report, "links in memory", most, &seen, cost);
     seen.latency_us(0.99) / 1e3
 }
@@ -96,42 +91,20 @@ async fn in_memory(report: &mut Report, edge: &Server, dir: &Path) -> f64 {
 /// Measures nginx, which asks Redis for every link.
 async fn beside(report: &mut Report, dir: &Path, backends: &Backends<'_>) {
     let nginx = servers::nginx_lua(dir, backends).await;
-    let codes: Vec<String> = load::codes().collect();
-    let most = ask(&nginx, Pace::Saturating, SATURATION, codes.clone().into_iter().cycle()).await;
-    let (seen, cost) = ask_at(&nginx, most.per_second() * SHARE, codes.into_iter().cycle()).await;
-    row(report, nginx.name, most.per_second(), &seen, cost);
+    let most = ask(&nginx, Pace::Saturating, SATURATION, load::endless_codes()).await.0.per_second();
+    let (seen, cost) = ask(&nginx, Pace::PerSecond(most * SHARE), ROUND, load::endless_codes()).await;
+    row(report, nginx.name, most, &seen, cost);
 }
 
+/// Asks, and returns the CPU microseconds per redirect, too.
 async fn ask(
     server: &Server,
     pace: Pace,
     length: Duration,
     codes: impl Iterator<Item = String> + Send + 'static,
-) -> Outcome {
-    let plan = Plan {
-        target: Target::plain(server.port),
-        core: CLIENT_CORE,
-        pace,
-        length,
-        connections: CONNECTIONS,
-        requests_per_connection: u32::MAX,
-        source: visits::visitors,
-    };
-    let seen = visits::run(plan, codes).await;
-    assert!(seen.failures() == 0.0, "{}: {:?}, {} failed", server.name, seen.statuses, seen.failed);
-    seen
-}
-
-/// Asks at a constant rate and returns the CPU microseconds per redirect, too.
-async fn ask_at(
-    server: &Server,
-    rate: f64,
-    codes: impl Iterator<Item = String> + Send + 'static,
 ) -> (Outcome, f64) {
-    let before = server.cpu();
-    let seen = ask(server, Pace::PerSecond(rate), ROUND, codes).await;
-    let cost = (server.cpu() - before) * 1e6 / seen.redirects();
-    (seen, cost)
+    let plan = Plan::new(Target::plain(server.port), pace, length, CONNECTIONS);
+    visits::run(server, plan, codes).await
 }
 
 fn row(report: &mut Report, name: &str, most: f64, seen: &Outcome, cost: f64) {

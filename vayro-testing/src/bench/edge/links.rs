@@ -7,11 +7,12 @@ use tokio::task::JoinSet;
 
 use super::client::{Connection, Target};
 use super::load::{self, Load};
-use super::servers::{self, Backends, CLIENT_CORE, Server};
+use super::servers::{self, CLIENT_CORE, Server};
+use super::test_bed::TestBed;
 use super::{LINKS, ROUND, ROUNDS, measure};
 use crate::bench::median;
 use crate::bench::report::{Bound, Report};
-use crate::{fixture, postgres, redis};
+use crate::fixture;
 
 /// Links when nobody says.
 pub const DEFAULT: u32 = 1_000_000;
@@ -29,36 +30,30 @@ const BYTES_MAX: f64 = 300.0;
 /// When a server does not come up or an answer is wrong.
 pub async fn run(count: u32) {
     let count = count.max(2 * LINKS);
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    load::write_scripts(dir.path());
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendonly", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::cache_links(&redis_server.url, 0..count).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    let bed = TestBed::start(&["--appendonly", "no", "--server_cpulist", CLIENT_CORE]).await;
+    load::write_scripts(bed.dir());
+    fixture::cache_links(&bed.redis.url, 0..count).await;
     let settings = [
         ("VAYRO_EDGE__CACHE_SIZE", "16GiB"),
         // Nothing is looked up twice meanwhile.
         ("VAYRO_EDGE__CACHE_FRESH", "12h"),
         ("VAYRO_EDGE__CACHE_STALE", "24h"),
     ];
-    let edge = servers::vayro_with(dir.path(), &backends, "vayro", &settings).await;
+    let edge = servers::vayro_with(bed.dir(), &bed.backends(), "vayro", &settings).await;
 
     let mut report = Report::new("links", &["links", "bytes/link", "cpu us/redirect"]);
     ask_for_all(&edge, 0..LINKS).await;
     let cost = async || {
         let mut costs = Vec::new();
         for _ in 0..ROUNDS {
-            costs.push(measure(Load::Plain, &edge, dir.path(), &redis_server).await.cpu_us);
+            costs.push(measure(Load::Plain, &edge, bed.dir(), &bed.redis).await.cpu_us);
         }
         median(&costs)
     };
     let before = (edge.memory(), cost().await);
     report.row("few", &[f64::from(LINKS), f64::NAN, before.1]);
     ask_for_all(&edge, LINKS..count).await;
-    fixture::clear(&redis_server.url, fixture::CLICKS).await;
+    bed.clear_clicks().await;
     tokio::time::sleep(ROUND).await;
     let bytes = (edge.memory() - before.0) / f64::from(count - LINKS);
     let after = cost().await;

@@ -133,10 +133,15 @@ fn output(command: &mut Command) -> String {
 }
 
 /// Links as they are asked for: popular ones often, rare ones seldom.
-pub(super) fn codes() -> impl Iterator<Item = String> {
+fn codes() -> impl Iterator<Item = String> {
     let mut rng = StdRng::seed_from_u64(7);
     let zipf = Zipf::new(f64::from(LINKS), ZIPF_EXPONENT).expect("the parameters are in range");
     (0..REQUESTS).map(move |_| fixture::code(zipf.sample(&mut rng) as u32 - 1))
+}
+
+/// The same again and again.
+pub(super) fn endless_codes() -> impl Iterator<Item = String> + Send + 'static {
+    codes().collect::<Vec<_>>().into_iter().cycle()
 }
 
 /// Writes what wrk needs into `dir`.

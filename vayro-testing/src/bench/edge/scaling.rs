@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::ROUNDS;
 use super::client::Target;
 use super::load::{self, Client, Load};
-use super::servers::{self, Backends, CLIENT_CORE, SERVER_CORE, Server};
+use super::servers::{self, CLIENT_CORE, SERVER_CORE, Server};
+use super::test_bed::TestBed;
 use super::visits::{self, Pace, Plan};
 use crate::bench::median;
 use crate::bench::report::{Bound, Report};
-use crate::{fixture, postgres, redis};
 
 /// Cores of the edge with two threads. The second one is the client's where there are no others.
 const TWO_CORES: &str = "0,1";
@@ -41,31 +41,25 @@ struct Sample {
 ///
 /// When a server does not come up or a visit is not answered with a redirect.
 pub async fn run() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    load::write_scripts(dir.path());
-    servers::write_certificate(dir.path());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let has_others = cores >= CORES_MIN;
     let (client, core) = if has_others { APART } else { (Client::USUAL, CLIENT_CORE) };
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", client.cores]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, super::LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
+    let bed = TestBed::with_links(super::LINKS, client.cores).await;
+    let (dir, backends) = (bed.dir(), bed.backends());
+    load::write_scripts(dir);
     let threads = |count: &'static str| [("VAYRO_EDGE__THREADS", count)];
-    let one = servers::vayro_on(SERVER_CORE, dir.path(), &backends, "one thread", &threads("1")).await;
-    let two = servers::vayro_on(TWO_CORES, dir.path(), &backends, "two threads", &threads("2")).await;
+    let one = servers::vayro_on(SERVER_CORE, dir, &backends, "one thread", &threads("1")).await;
+    let two = servers::vayro_on(TWO_CORES, dir, &backends, "two threads", &threads("2")).await;
     let edges = [&one, &two];
     for edge in edges {
-        Load::Plain.run(dir.path(), edge, LENGTH / 2);
+        Load::Plain.run(dir, edge, LENGTH / 2);
     }
 
     let mut samples = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (edge, samples) in edges.into_iter().zip(&mut samples) {
-            fixture::clear(&redis_server.url, fixture::CLICKS).await;
-            samples.push(sample(edge, dir.path(), client, core).await);
+            bed.clear_clicks().await;
+            samples.push(sample(edge, dir, client, core).await);
         }
     }
     let mut report = Report::new(
@@ -97,24 +91,10 @@ pub async fn run() {
 }
 
 async fn sample(edge: &Server, dir: &Path, client: Client, core: &'static str) -> Sample {
-    let plan = Plan {
-        target: Target::plain(edge.port),
-        core,
-        pace: Pace::PerSecond(RATE),
-        length: LENGTH,
-        connections: CONNECTIONS,
-        requests_per_connection: u32::MAX,
-        source: visits::visitors,
-    };
-    let codes: Vec<String> = load::codes().collect();
+    let target = Target::plain(edge.port);
+    let plan = Plan { core, ..Plan::new(target, Pace::PerSecond(RATE), LENGTH, CONNECTIONS) };
+    let (_, fixed_us) = visits::run(edge, plan, load::endless_codes()).await;
     let before = edge.cpu();
-    let fixed = visits::run(plan, codes.into_iter().cycle()).await;
-    let between = edge.cpu();
-    assert!(fixed.failures() == 0.0, "{}: {:?}, {} failed", edge.name, fixed.statuses, fixed.failed);
     let busy = Load::Plain.run_from(client, dir, edge, LENGTH);
-    Sample {
-        fixed_us: (between - before) * 1e6 / fixed.redirects(),
-        busy_us: (edge.cpu() - between) * 1e6 / busy.requests,
-        per_second: busy.per_second,
-    }
+    Sample { fixed_us, busy_us: (edge.cpu() - before) * 1e6 / busy.requests, per_second: busy.per_second }
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::LINKS;
-use crate::bench::{bin_dir, cpu, metrics};
+use crate::bench::{bin_dir, cpu, memory, metrics};
 use crate::process::Process;
 use crate::{fixture, port, wait};
 
@@ -81,7 +81,7 @@ impl Server {
 
     /// Returns the bytes of memory that it has for itself.
     pub(super) fn memory(&self) -> f64 {
-        cpu::memory(self.process.id())
+        memory::own(self.process.id())
     }
 
     /// Returns what it answers for the first link.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use super::attack::{Attack, Orders, in_the_background};
 use super::client::Target;
 use super::load;
-use super::servers::{self, Backends, CLIENT_CORE, Server};
-use super::visits::{self, Outcome, Pace, Plan, Visits};
+use super::servers::{self, CLIENT_CORE, Server};
+use super::test_bed::TestBed;
+use super::visits::{Outcome, Pace, Plan, Visits};
 use crate::bench::report::{Bound, Report};
+use crate::fixture;
 use crate::process::Process;
-use crate::{fixture, postgres, redis};
 
 /// Visits per second, the connections they come over, and after how many visits a visitor connects anew.
 const RATE: f64 = 2_000.0;
@@ -83,15 +84,8 @@ struct Seen {
 ///
 /// When a server does not come up or an attacker is missing.
 pub async fn run() {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    servers::write_certificate(dir.path());
-    let database = postgres::server().await;
-    let redis_server = redis::server_with(&["--appendfsync", "no", "--server_cpulist", CLIENT_CORE]).await;
-    fixture::migrate(&database.url).await;
-    fixture::insert_links(&database.url, super::LINKS).await;
-    let backends =
-        Backends { database: &database.url, redis: &redis_server.url, redis_port: redis_server.port() };
-    let edge = servers::vayro(dir.path(), &backends).await;
+    let bed = TestBed::with_links(super::LINKS, CLIENT_CORE).await;
+    let edge = servers::vayro(bed.dir(), &bed.backends()).await;
     visit(&edge, LENGTH).finish().await;
 
     let head = 2.0 * HEAD_SIZE + SESSION;
@@ -114,8 +108,8 @@ pub async fn run() {
     let mut report = Report::new("survival", &COLUMNS);
     let (mut failed, mut share) = (0.0, 0.0_f64);
     for (name, attacker, each) in attacks {
-        let seen = measure(&edge, dir.path(), &attacker).await;
-        fixture::clear(&redis_server.url, fixture::CLICKS).await;
+        let seen = measure(&edge, bed.dir(), &attacker).await;
+        bed.clear_clicks().await;
         let allowed = seen.held * each;
         let row = [
             seen.held,
@@ -146,16 +140,10 @@ pub async fn run() {
 
 fn visit(edge: &Server, length: Duration) -> Visits {
     let plan = Plan {
-        target: Target::plain(edge.port),
-        core: CLIENT_CORE,
-        pace: Pace::PerSecond(RATE),
-        length,
-        connections: VISITORS,
         requests_per_connection: VISITS_PER_CONNECTION,
-        source: visits::visitors,
+        ..Plan::new(Target::plain(edge.port), Pace::PerSecond(RATE), length, VISITORS)
     };
-    let codes: Vec<String> = load::codes().collect();
-    Visits::start(plan, codes.into_iter().cycle())
+    Visits::start(plan, load::endless_codes())
 }
 
 async fn measure(edge: &Server, dir: &Path, attacker: &Attacker) -> Seen {

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::client::{Connection, Target};
-use super::servers;
+use super::servers::{self, CLIENT_CORE, Server};
 
 /// How often requests that have become due are sent; tokio's own timers round to a millisecond.
 const TICK: Duration = Duration::from_micros(50);
@@ -45,6 +45,14 @@ pub(super) struct Plan {
     pub(super) requests_per_connection: u32,
     /// Address of each connection.
     pub(super) source: fn(u32) -> Ipv4Addr,
+}
+
+impl Plan {
+    /// Visitors of 200 addresses on the client's core, who keep their connections.
+    pub(super) fn new(target: Target, pace: Pace, length: Duration, connections: u32) -> Self {
+        let (core, requests_per_connection) = (CLIENT_CORE, u32::MAX);
+        Self { target, core, pace, length, connections, requests_per_connection, source: visitors }
+    }
 }
 
 /// When the next one comes.
@@ -77,8 +85,7 @@ pub(super) struct Visits {
     thread: JoinHandle<Outcome>,
 }
 
-/// Visitors of 200 addresses.
-pub(super) fn visitors(connection: u32) -> Ipv4Addr {
+fn visitors(connection: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 2, byte(1 + connection % 200))
 }
 
@@ -116,13 +123,22 @@ impl Visits {
     }
 }
 
-/// Lets visitors come who ask for `codes` and returns what they got.
+/// Lets visitors come to `server` who ask for `codes`; returns what they got, and the CPU microseconds that `server` took
+/// per redirect.
 ///
 /// # Panics
 ///
-/// When the client does.
-pub(super) async fn run(plan: Plan, codes: impl Iterator<Item = String> + Send + 'static) -> Outcome {
-    Visits::start(plan, codes).finish().await
+/// When a visit is not answered with a redirect.
+pub(super) async fn run(
+    server: &Server,
+    plan: Plan,
+    codes: impl Iterator<Item = String> + Send + 'static,
+) -> (Outcome, f64) {
+    let before = server.cpu();
+    let seen = Visits::start(plan, codes).finish().await;
+    let cost = (server.cpu() - before) * 1e6 / seen.redirects();
+    assert!(seen.failures() == 0.0, "{}: {:?}, {} failed", server.name, seen.statuses, seen.failed);
+    (seen, cost)
 }
 
 /// A request that is due.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::bench::clicks::Clicks;
 use crate::bench::report::{Bound, Report};
-use crate::bench::{bin_dir, cpu, median, now};
+use crate::bench::{bin_dir, cpu, median, memory, now};
 use crate::process::Process;
 use crate::redis::RedisServer;
 use crate::{fixture, port, postgres, redis};
@@ -109,11 +109,11 @@ async fn worker_round(
         || [cpu::used(&[worker.id()]), cpu::used_by_tree(database.id()), cpu::used(&[redis_server.id()])];
     let (started, before) = (Instant::now(), used());
     let mut memories = Vec::new();
-    all_rows(admin_port, clicks, |_| memories.push(cpu::memory(worker.id()))).await;
+    all_rows(admin_port, clicks, |_| memories.push(memory::own(worker.id()))).await;
     let (elapsed, after) = (started.elapsed().as_secs_f64(), used());
     let rows = f64::from(clicks) - first as f64;
     let per_click = |which: usize| (after[which] - before[which]) * 1e6 / rows;
-    let memory = cpu::memory(worker.id());
+    let memory = memory::own(worker.id());
     if clicks > ROUND_MAX {
         assert_flat(memory, memories[memories.len() / 2]);
     }

@@ -17,7 +17,7 @@ use super::{
     BACK, BATCH, LINKS, ROUND_MAX, WORKER_CORE, all_rows, assert_flat, clicks_from, first_rows, rounds,
 };
 use crate::bench::report::{Bound, Report};
-use crate::bench::{bin_dir, cpu, median, now};
+use crate::bench::{bin_dir, cpu, median, memory, now};
 use crate::process::Process;
 use crate::{fixture, port};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(report: &mut Report, clicks: u32) {
         let first = first_rows(admin_port).await;
         let (started, before) = (Instant::now(), cpu::used(&[process.id()]));
         let mut memories = Vec::new();
-        all_rows(admin_port, clicks, |_| memories.push(cpu::memory(process.id()))).await;
+        all_rows(admin_port, clicks, |_| memories.push(memory::own(process.id()))).await;
         let rows = f64::from(clicks) - first as f64;
         let rate = rows / started.elapsed().as_secs_f64();
         let spent = (cpu::used(&[process.id()]) - before) * 1e6 / rows;
