@@ -113,29 +113,29 @@ impl Sentinels {
         }
     }
 
-    /// Waits until they call this server the master and it is one.
+    /// Waits until all of them call this server the master and it is one.
     ///
     /// # Panics
     ///
     /// When that takes too long.
     pub async fn promoted(&self, server: &RedisServer) {
         wait::until("the failover", LIMIT, async || {
-            let is_named = self.named().await? == server.port();
+            for sentinel in &self.0 {
+                (sentinel.named().await? == server.port()).then_some(())?;
+            }
             let info: String = ask(&server.url, &["INFO", "replication"]).await?;
-            (is_named && info.contains("role:master")).then_some(())
+            info.contains("role:master").then_some(())
         })
         .await;
     }
+}
 
+impl Sentinel {
+    /// Returns the port of the server it calls the master.
     async fn named(&self) -> Option<u16> {
-        for sentinel in &self.0 {
-            let told: Option<(String, u16)> =
-                ask(&sentinel.url, &["SENTINEL", "get-master-addr-by-name", MASTER]).await;
-            if let Some((_, port)) = told {
-                return Some(port);
-            }
-        }
-        None
+        let told: Option<(String, u16)> =
+            ask(&self.url, &["SENTINEL", "get-master-addr-by-name", MASTER]).await;
+        told.map(|(_, port)| port)
     }
 }
 
@@ -147,7 +147,7 @@ impl SentinelTrio {
     /// When no sentinel answers.
     pub async fn master(&self) -> usize {
         wait::until("a sentinel's answer", LIMIT, async || {
-            let port = self.sentinels.named().await?;
+            let port = self.sentinels.0.first()?.named().await?;
             self.servers.iter().position(|server| server.port() == port)
         })
         .await

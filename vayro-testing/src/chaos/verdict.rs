@@ -109,7 +109,7 @@ pub(super) async fn compare(verdict: &mut Verdict, world: &World, visits: &BTree
         count(|answer| *answer == Answer::Failed),
         tokens.values().sum::<i64>(),
     ));
-    verdict.findings.extend(world.notes.iter().map(|note| format!("a disk was damaged: {note}")));
+    verdict.findings.extend_from_slice(&world.notes);
     let explained = conservation(verdict, world, visits, &tokens);
     no_duplicates(verdict, visits, &tokens);
     match rows.repeated_ids().await {

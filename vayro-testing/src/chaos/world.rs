@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sqlx::{Executor as _, SqliteConnection};
+use tempfile::NamedTempFile;
 
 use super::damage;
 use super::rows::Rows;
@@ -11,7 +12,7 @@ use super::schedule::{Access, Damage, Fault, Set, Step};
 use super::servers::Servers;
 use super::{APPEND_TIMEOUT, REDIS_BOUND, RING_BOUND};
 use crate::disk::SmallDisk;
-use crate::system::{Role, System};
+use crate::system::{LOG_FILE, Role, System};
 
 /// Names the failpoint to a worker, see `vayro-worker`.
 pub(super) const FAILPOINT: &str = "VAYRO_FAILPOINT";
@@ -23,7 +24,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("VAYRO_WORKER__TRIM_WINDOW", "2s"),
     ("VAYRO_WORKER__BATCH_MAX", "200"),
     ("VAYRO_SPOOL__SEGMENT_SIZE", "1MiB"),
-    ("VAYRO_LOG__LEVEL", "off"),
+    // Warnings are what a run is made of; why a process ended is an error.
+    ("VAYRO_LOG__LEVEL", "error"),
 ];
 /// So that a lock held for some seconds runs into the one, and a slow statement into the other.
 const CLUSTERED: &[(&str, &str)] =
@@ -49,6 +51,8 @@ const SPOOLING: Duration = Duration::from_secs(3);
 const REACH_LIMIT: Duration = Duration::from_secs(30);
 /// Pause between two looks whether it was reached.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a process that ended before it got ready is started, as a supervisor would.
+const STARTS_MAX: usize = 3;
 /// Size of the disk that is filled up.
 pub const DISK_LEN: u64 = 256 << 20;
 
@@ -79,6 +83,8 @@ pub(super) struct World {
     has_failpoints: bool,
     /// Whether a step lasts until its failpoint was reached, within [`REACH_LIMIT`].
     pub(super) is_patient: bool,
+    /// What the processes logged.
+    log: NamedTempFile,
 }
 
 impl World {
@@ -90,11 +96,13 @@ impl World {
     ) -> Self {
         let dir = disk.as_ref().map_or_else(tempfile::tempdir, |disk| tempfile::tempdir_in(disk.path()));
         let dir = dir.expect("a temporary folder can be made");
+        let log = NamedTempFile::new().expect("a temporary file can be made");
+        let log_file = [(LOG_FILE, log.path().to_str().expect("temporary files have plain paths"))];
         let (system, servers) = match set {
-            Set::Embedded => (System::up_in(dir, &[], SETTINGS).await, None),
+            Set::Embedded => (System::up_in(dir, &[], &[SETTINGS, &log_file].concat()).await, None),
             Set::Clustered => {
                 let servers = Servers::start(access).await;
-                let settings = [SETTINGS, CLUSTERED].concat();
+                let settings = [SETTINGS, CLUSTERED, &log_file].concat();
                 let (postgres, redis) = (servers.postgres_url(), servers.redis_url());
                 (System::clustered_in(dir, &postgres, &redis, &settings).await, Some(servers))
             }
@@ -111,6 +119,7 @@ impl World {
             disk,
             has_failpoints,
             is_patient: false,
+            log,
         }
     }
 
@@ -199,7 +208,7 @@ impl World {
         self.kill_edge(RING_BOUND);
         let folder = self.system.data_dir().join(if self.servers.is_some() { FOLDERS.1 } else { FOLDERS.0 });
         let done = damage::damage(&folder, damage, number);
-        self.notes.push(done.what);
+        self.notes.push(format!("a disk was damaged: {}", done.what));
         self.damaged.extend(done.tokens);
         self.mend_server(outage).await;
         self.restart(Role::Edge, RING_BOUND).await;
@@ -269,7 +278,8 @@ impl World {
             Fault::StopAt(point, count) => {
                 self.arm(point, &format!("{point}:{count}:stop"), ring_bound).await;
             }
-            Fault::Overlap => self.system.start_with(Role::Helper, GREEDY).await,
+            // A second worker that cannot start is no second worker; nothing depends on it.
+            Fault::Overlap => _ = self.system.start_with(Role::Helper, GREEDY).await,
             Fault::FullDisk(number) => {
                 if let Some(disk) = &self.disk {
                     disk.fill();
@@ -287,13 +297,14 @@ impl World {
         let variables = [(FAILPOINT, armed)];
         if let Some(servers) = &self.servers {
             self.system.kill(Role::Worker);
-            self.system.start_with(Role::Worker, &variables).await;
+            // It may reach the point before it is ready.
+            _ = self.system.start_with(Role::Worker, &variables).await;
             if point == "mid_dead_letter" {
                 servers.poison().await;
             }
         } else {
             self.kill_edge(ring_bound);
-            self.system.start_up_with(&[], &variables).await;
+            _ = self.system.start_up_with(&[], &variables).await;
             if self.system.has_ended(Role::Edge) {
                 self.allow(ring_bound, "the edge was killed");
             }
@@ -354,6 +365,11 @@ impl World {
         }
     }
 
+    /// Starts a process anew, as often as a supervisor would.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready.
     pub(super) async fn restart(&mut self, role: Role, ring_bound: Duration) {
         if !self.system.has_ended(role) {
             if role == Role::Edge {
@@ -362,9 +378,22 @@ impl World {
                 self.system.kill(role);
             }
         }
-        match &self.servers {
-            Some(_) => self.system.start(role).await,
-            None => self.system.start_up(&[]).await,
+        for _ in 0..STARTS_MAX {
+            let is_ready = match &self.servers {
+                Some(_) => self.system.start_with(role, &[]).await,
+                None => self.system.start_up_with(&[], &[]).await,
+            };
+            if is_ready {
+                return;
+            }
+            self.notes
+                .push(format!("{role:?} had to be started once more; the last error: {}", self.last_error()));
         }
+        panic!("{role:?} does not start: {:?}", self.notes);
+    }
+
+    fn last_error(&self) -> String {
+        let logged = std::fs::read_to_string(self.log.path()).unwrap_or_default();
+        logged.lines().last().unwrap_or("none").to_owned()
     }
 }

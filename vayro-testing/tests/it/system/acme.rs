@@ -221,7 +221,7 @@ async fn the_next_issuer_finishes_the_order(failpoint: &str) {
     let (setup, pebble) = Setup::with(5).await;
     let mut system = setup.up().await;
     system.stop(Role::Edge);
-    system.start_up_with(&[], &[("VAYRO_FAILPOINT", failpoint)]).await;
+    assert!(system.start_up_with(&[], &[("VAYRO_FAILPOINT", failpoint)]).await, "it got ready");
     let id = add_domain(&system, "go.example.test").await;
     wait::until("the issuer is dead", ISSUE_LIMIT, async || system.has_ended(Role::Edge).then_some(())).await;
     system.start_up(&[]).await;

@@ -65,7 +65,10 @@ async fn a_replica_answers_while_it_is_near_and_the_primary_otherwise() {
 
     // It may be a second behind, and is more.
     system.stop(Role::Api);
-    system.start_with(Role::Api, &[("VAYRO_POSTGRES__REPLICA_LAG_MAX", "1s")]).await;
+    assert!(
+        system.start_with(Role::Api, &[("VAYRO_POSTGRES__REPLICA_LAG_MAX", "1s")]).await,
+        "the API got ready"
+    );
     shown(&system, &link, 8).await;
     assert_eq!(listed(&system).await, 8);
     sql(&standby.url, "SELECT pg_wal_replay_resume()").await;

@@ -109,7 +109,7 @@ async fn a_successor_that_cannot_start_changes_nothing() {
     let heard = UnixDatagram::bind(&manager).expect("binds");
     let manager = manager.to_str().expect("a plain path");
     let variables = [("VAYRO_EDGE__ROOT_REDIRECT_FILE", name), ("NOTIFY_SOCKET", manager)];
-    system.start_with(Role::Edge, &variables).await;
+    assert!(system.start_with(Role::Edge, &variables).await, "the edge got ready");
     std::fs::write(&file, "not an address").expect("writable");
     let said = refused(&system);
     assert!(said.contains("the edge goes on as it was") && said.contains("edge.root_redirect"), "{said}");
