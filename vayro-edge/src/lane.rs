@@ -1,8 +1,9 @@
-//! The fast lane: plain visits over HTTP/1.1, answered from memory before anybody reads all of HTTP.
+//! The fast lane: plain visits, answered from memory. Over HTTP/1.1 that is before anybody reads all of HTTP, over
+//! HTTP/2 before the request gets a task of its own.
 //!
 //! It answers what it is certain of: a GET or HEAD for a short code on a host of short links, with a link in memory
-//! that is fresh. Everything else goes on to Pingora with its bytes as they came, and is answered there. Whatever the
-//! lane answers, Pingora's way would have answered with the same status and headers; the tests hold both together.
+//! that is fresh. Everything else goes on to Pingora as it came, and is answered there. Whatever the lane answers,
+//! Pingora's way would have answered with the same status and headers; the tests hold both together.
 
 pub(crate) mod request;
 
@@ -10,14 +11,19 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use http::header::{CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::v2::server::HttpSession;
 use vayro_core::click::Click;
-use vayro_core::resolve::{Resolution, resolve};
+use vayro_core::resolve::{CachedLink, Resolution, resolve};
 use vayro_core::timestamp::Timestamp;
-use vayro_core::visit::{Visit, normal_host};
+use vayro_core::visit::{Visit, Wanted, normal_host, wanted};
 
 use crate::cache::KeyRef;
-use crate::routes::host_buffer;
+use crate::redirect::path_and_query;
+use crate::routes::{Domain, host_buffer};
 use crate::shared::Shared;
+use crate::short_links::authority;
 use crate::visitor::click;
 use request::{Request, read};
 
@@ -119,37 +125,88 @@ impl Lane {
             return None;
         }
         let now = (shared.clock)();
-        let answer = shared.routes.with_short(host, |domain| {
-            let key = KeyRef { domain: domain.index, code: request.code };
-            shared.links.with_fresh(key, now, |entry| {
-                let Resolution::Redirect { .. } = resolve(Some(&entry.link), now) else { return None };
-                if !shared.redirects.write(&entry.link, &mut answers.bytes) {
-                    return None;
+        with_link(shared, host, request.code, now, |domain, link| {
+            if !shared.redirects.write(link, &mut answers.bytes) {
+                return None;
+            }
+            let closes = request.closes || requests_left <= 1 || shared.is_draining();
+            if let Some(hsts) = shared.hsts.as_ref().filter(|_| self.is_tls) {
+                for part in [b"Strict-Transport-Security: ", hsts.as_bytes(), b"\r\n"] {
+                    answers.bytes.extend_from_slice(part);
                 }
-                let closes = request.closes || requests_left <= 1 || shared.is_draining();
-                if let Some(hsts) = shared.hsts.as_ref().filter(|_| self.is_tls) {
-                    for part in [b"Strict-Transport-Security: ", hsts.as_bytes(), b"\r\n"] {
-                        answers.bytes.extend_from_slice(part);
-                    }
-                }
-                finish(&mut answers.bytes, now, closes);
-                answers.closes = closes;
-                let visit = Visit {
-                    domain: &domain.name,
-                    ip: Some(self.peer),
-                    method: request.method,
-                    query: request.query,
-                    headers: request.headers,
-                };
-                answers.clicks.push(click(&entry.link, now, &visit, &shared.settings));
-                Some(())
-            })
-        });
-        answer.flatten().flatten()?;
+            }
+            finish(&mut answers.bytes, now, closes);
+            answers.closes = closes;
+            let visit = Visit {
+                domain: &domain.name,
+                ip: Some(self.peer),
+                method: request.method,
+                query: request.query,
+                headers: request.headers,
+            };
+            answers.clicks.push(click(link, now, &visit, &shared.settings));
+            Some(())
+        })?;
         shared.metrics.cache_hits.add_one();
         shared.metrics.fast_lane.add_one();
         Some(())
     }
+
+    /// Answers a request over HTTP/2; false if that is for others.
+    pub(crate) fn answer_stream(&self, shared: &Shared, stream: &mut HttpSession) -> bool {
+        let Some((header, click)) = self.redirect_for(shared, stream) else { return false };
+        shared.metrics.cache_hits.add_one();
+        shared.metrics.fast_lane.add_one();
+        // Fails if the client took the request back meanwhile: nobody was redirected.
+        if stream.write_response_header(header, true).is_ok() {
+            shared.metrics.redirects.add_one();
+            shared.rings.push(click);
+        }
+        true
+    }
+
+    fn redirect_for(&self, shared: &Shared, stream: &HttpSession) -> Option<(Box<ResponseHeader>, Click)> {
+        let request = stream.req_header();
+        // A body has to be read, and what a proxy of ours says of a visitor is for those who know whether to trust it.
+        let is_plain = stream.is_body_done()
+            && !request.headers.contains_key(CONTENT_LENGTH)
+            && !request.headers.contains_key(EXPECT);
+        if !self.is_open || !self.is_tls || self.is_trusted || !is_plain {
+            return None;
+        }
+        let (path, query) = path_and_query(request);
+        let Wanted::Link(code, method) = wanted(&request.method, path) else { return None };
+        let mut buffer = host_buffer();
+        let host = normal_host(authority(request)?, &mut buffer)?;
+        let now = (shared.clock)();
+        with_link(shared, host, code.as_bytes(), now, |domain, link| {
+            let mut header = shared.redirects.header(link, now);
+            if let Some(hsts) = &shared.hsts {
+                header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone()).ok()?;
+            }
+            let (ip, headers) = (Some(self.peer), (&request.headers).into());
+            let visit = Visit { domain: &domain.name, ip, method, query, headers };
+            Some((header, click(link, now, &visit, &shared.settings)))
+        })
+    }
+}
+
+/// Looks at a link that redirects and needs no look-up; `None` if there is none.
+fn with_link<T>(
+    shared: &Shared,
+    host: &str,
+    code: &[u8],
+    now: Timestamp,
+    look: impl FnOnce(&Domain, &CachedLink) -> Option<T>,
+) -> Option<T> {
+    let found = shared.routes.with_short(host, |domain| {
+        let key = KeyRef { domain: domain.index, code };
+        shared.links.with_fresh(key, now, |entry| match resolve(Some(&entry.link), now) {
+            Resolution::Redirect { .. } => look(domain, &entry.link),
+            _ => None,
+        })
+    });
+    found.flatten().flatten()
 }
 
 /// Writes the headers of an answer that change with time and connection, and its end.

@@ -64,7 +64,7 @@ counters! {
     other_pages: "The root, `robots.txt` and the like.",
     proxied: "Requests handed to another server.",
     upstream_failed: "Requests another server did not answer.",
-    fast_lane: "Visits sent on before Pingora read them.",
+    fast_lane: "Visits sent on by the fast lane.",
     cache_hits: "Visits answered from memory.",
     cache_aging: "Of these, with a refresh behind the visitor's back.",
     cache_absent: "Visits of codes remembered as unknown.",
@@ -170,7 +170,7 @@ impl Metrics {
         out.family(
             "vayro_edge_fast_lane_total",
             "counter",
-            "Redirects answered before Pingora read the request.",
+            "Redirects answered by the fast lane.",
             &[("", self.fast_lane.get())],
         );
         out.family(

@@ -247,7 +247,7 @@ pub(crate) async fn to_https(
 }
 
 /// Splits the request target into path and query, without `?`.
-fn path_and_query(request: &RequestHeader) -> (&[u8], &[u8]) {
+pub(crate) fn path_and_query(request: &RequestHeader) -> (&[u8], &[u8]) {
     let raw = request.raw_path();
     if raw.first() != Some(&b'/') {
         // `GET http://host/path`, as clients ask proxies.

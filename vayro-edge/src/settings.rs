@@ -76,7 +76,7 @@ pub struct EdgeSettings {
     /// How often links in memory are saved to disk; never if zero.
     #[serde(deserialize_with = "span")]
     pub snapshot_every: Duration,
-    /// Whether plain visits are answered before Pingora reads them.
+    /// Whether plain visits are answered before Pingora does anything about them.
     pub fast_lane: bool,
     /// Most unknown codes remembered.
     pub absent_max: usize,

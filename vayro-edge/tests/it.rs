@@ -22,6 +22,8 @@ mod h2;
 mod h2_attacks;
 #[path = "it/lane.rs"]
 mod lane;
+#[path = "it/lane_h2.rs"]
+mod lane_h2;
 #[path = "it/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "it/proxy_protocol_tls.rs"]

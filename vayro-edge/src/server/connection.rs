@@ -109,10 +109,10 @@ impl Handler {
                 None => return,
             },
         };
+        let lane = Lane::new(&self.shared, peer.ip(), is_tls);
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            h2::serve(self, stream, &draining).await;
+            h2::serve(self, stream, lane, &draining).await;
         } else {
-            let lane = Lane::new(&self.shared, peer.ip(), is_tls);
             h1::serve(self, stream, lane, &draining).await;
         }
     }

@@ -1,9 +1,11 @@
 //! How long a connection waits for its next request, at next to no cost for each of them.
+//!
+//! Over HTTP/2 requests overlap: there it waits while none of them is under way.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -16,12 +18,25 @@ pub(crate) struct Idle {
     born: Instant,
     /// Nanoseconds after `born`.
     since: AtomicU64,
+    /// Requests under way beside the wait.
+    busy: AtomicUsize,
+}
+
+/// Keeps a connection from being idle until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Idle>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.begin();
+        self.0.busy.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl Idle {
     /// Begins to wait.
     pub(crate) fn new() -> Self {
-        Self { born: Instant::now(), since: AtomicU64::new(0) }
+        Self { born: Instant::now(), since: AtomicU64::new(0), busy: AtomicUsize::new(0) }
     }
 
     /// Begins to wait again.
@@ -30,10 +45,21 @@ impl Idle {
         self.since.store(nanos, Ordering::Relaxed);
     }
 
+    /// Notes that a request is under way.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
     /// Ends when the connection has waited for `limit`. Its timer runs on while requests come, and looks at how long
     /// the wait was only when it is over: a timer for each request would cost more than answering it.
     pub(crate) async fn until_over(&self, limit: Duration) {
         loop {
+            // Before the instant that the last of them left.
+            if self.busy.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(limit).await;
+                continue;
+            }
             let over_at = self.born + Duration::from_nanos(self.since.load(Ordering::Relaxed)) + limit;
             if Instant::now() >= over_at {
                 return;
@@ -125,6 +151,20 @@ mod tests {
             } => {}
         }
         assert_eq!(started.elapsed().as_secs(), 5 * 7 + 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_holds_the_end_back() {
+        let idle = Arc::new(Idle::new());
+        let limit = Duration::from_secs(10);
+        let started = Instant::now();
+        let busy = idle.busy();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            drop(busy);
+        });
+        idle.until_over(limit).await;
+        assert_eq!(started.elapsed().as_secs(), 25 + 10);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::apps::HttpServerApp as _;
+use pingora::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora::listeners::tls::Acceptor;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -17,8 +17,8 @@ use pingora::services::Service;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::Listener;
 use super::connection::{Accepted, Handler};
-use super::{Listener, h2};
 use crate::log_limit::LogLimit;
 use crate::proxy::EdgeProxy;
 use crate::shared::Shared;
@@ -44,8 +44,9 @@ impl EdgeService {
         tls: Option<Arc<Acceptor>>,
     ) -> Self {
         let mut proxy = http_proxy(conf, EdgeProxy::new(Arc::clone(&shared)));
-        proxy.h2_options = Some(h2::options(&shared.settings));
-        proxy.server_options = Some(h2::server_options(&shared.settings));
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = false;
+        proxy.server_options = Some(options);
         Self { shared, proxy: Arc::new(proxy), listeners, tls }
     }
 

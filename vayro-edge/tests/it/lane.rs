@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vayro_core::click::Click;
 use vayro_core::link::RedirectStatus;
+use vayro_edge::EdgeSettings;
 
 use crate::client::Client;
 use crate::world::{PATIENCE, START_MICROS, TestEdge, World, until};
@@ -24,15 +25,20 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: vay.ro\r\nConnection: close\r\n\r\n";
 
 /// Two edges with the same links; only the first one has the lane.
-struct Pair {
-    with: TestEdge,
-    without: TestEdge,
+pub(crate) struct Pair {
+    pub(crate) with: TestEdge,
+    pub(crate) without: TestEdge,
 }
 
 impl Pair {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl Fn(&mut EdgeSettings)) -> Self {
         let edge = async |fast_lane| {
             let edge = TestEdge::start_with(World::new(), |settings| {
+                change(settings);
                 settings.fast_lane = fast_lane;
                 settings.head_timeout = HEAD_TIMEOUT;
                 settings.idle_timeout = HEAD_TIMEOUT;
@@ -46,7 +52,7 @@ impl Pair {
     }
 
     /// Has every link in memory, so that the lane answers what it can.
-    async fn warm(&self) {
+    pub(crate) async fn warm(&self) {
         for edge in [&self.with, &self.without] {
             for code in ["a", "launch", "last", "moved", "ending", "ended", "off"] {
                 Client::connect(edge.http()).await.get(&format!("/{code}")).await;
@@ -63,7 +69,7 @@ impl Pair {
     }
 
     /// Compares the clicks of both.
-    async fn compare_clicks(&self) -> usize {
+    pub(crate) async fn compare_clicks(&self) -> usize {
         for edge in [&self.with, &self.without] {
             let figure = |name| edge.metric(name);
             let (accepted, shipped) = ("vayro_edge_clicks_accepted_total", "vayro_edge_clicks_shipped_total");
