@@ -59,27 +59,35 @@ struct Sample {
     redis_us: f64,
 }
 
-/// Runs the benchmark with these ways to ask.
+/// Name of the edge of an earlier build.
+const BEFORE: &str = "vayro before";
+
+/// Compares with the other servers, or with the executables in `before` only, with these ways to ask.
 ///
 /// # Panics
 ///
 /// When a server does not come up, a client fails or a click is missing.
-pub async fn run(loads: &[Load]) {
+pub async fn run(loads: &[Load], before: Option<&Path>) {
     let bed = TestBed::with_links(LINKS, CLIENT_CORE).await;
     let (dir, backends) = (bed.dir(), bed.backends());
     load::write_scripts(dir);
 
     let ours = servers::vayro(dir, &backends).await;
-    let floor = servers::floor(&ours).await;
-    let slow = [("VAYRO_EDGE__FAST_LANE", "false")];
-    let all = [
-        ours,
-        servers::nginx_map(dir).await,
-        servers::haproxy(dir).await,
-        servers::nginx_lua(dir, &backends).await,
-        servers::vayro_with(dir, &backends, "vayro without fast lane", &slow).await,
-        floor,
-    ];
+    let all = match before {
+        Some(bin_dir) => vec![ours, servers::vayro_of(bin_dir, dir, &backends, BEFORE).await],
+        None => {
+            let floor = servers::floor(&ours).await;
+            let slow = [("VAYRO_EDGE__FAST_LANE", "false")];
+            vec![
+                ours,
+                servers::nginx_map(dir).await,
+                servers::haproxy(dir).await,
+                servers::nginx_lua(dir, &backends).await,
+                servers::vayro_with(dir, &backends, "vayro without fast lane", &slow).await,
+                floor,
+            ]
+        }
+    };
     let mut report =
         Report::new("edge", &["cpu us/redirect", "redirects/s", "p50 us", "p99 us", "redis us/redirect"]);
     for &asked in loads {
@@ -119,9 +127,14 @@ async fn compare(
         report.row(format!("{}: {}", load.as_str(), server.name), &figures.map(middle));
         costs.push((server.name, middle(|s| s.cpu_us)));
     }
-    let cost_of = |name: &str| costs.iter().find(|cost| cost.0 == name).expect("it was measured").1;
+    let cost_of = |name: &str| costs.iter().find(|cost| cost.0 == name).map(|cost| cost.1);
     for (_, peer, aim, most) in AIMS.into_iter().filter(|aim| aim.0 == load) {
-        report.aim(aim, costs[0].1 / cost_of(peer), Bound::AtMost(most));
+        if let Some(cost) = cost_of(peer) {
+            report.aim(aim, costs[0].1 / cost, Bound::AtMost(most));
+        }
+    }
+    if let Some(cost) = cost_of(BEFORE) {
+        report.aim(format!("edge-before-{}-ratio", load.as_str()), costs[0].1 / cost, Bound::AtMost(1.0));
     }
 }
 
@@ -131,6 +144,8 @@ async fn measure(load: Load, server: &Server, dir: &Path, redis_server: &RedisSe
         None => None,
     };
     if let Some(stream) = server.stream {
+        // What another round left on its way is none of this one.
+        fixture::settled(&redis_server.url, stream).await;
         fixture::clear(&redis_server.url, stream).await;
     }
     let accepted_before = accepted().await;

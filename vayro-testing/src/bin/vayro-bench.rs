@@ -23,11 +23,15 @@ fn main() -> std::process::ExitCode {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     match arguments.first().map(String::as_str) {
-        Some("edge") => match option("--load").map(|name| edge::Load::from_name(&name)) {
-            None => runtime.block_on(edge::run(&edge::Load::ALL)),
-            Some(Some(load)) => runtime.block_on(edge::run(&[load])),
-            Some(None) => return std::process::ExitCode::from(2),
-        },
+        Some("edge") => {
+            let before = option("--before");
+            let before = before.as_deref().map(Path::new);
+            match option("--load").map(|name| edge::Load::from_name(&name)) {
+                None => runtime.block_on(edge::run(&edge::Load::ALL, before)),
+                Some(Some(load)) => runtime.block_on(edge::run(&[load], before)),
+                Some(None) => return std::process::ExitCode::from(2),
+            }
+        }
         Some("links") => match number("--links", edge::links::DEFAULT) {
             Ok(links) => runtime.block_on(edge::links::run(links)),
             Err(_) => return std::process::ExitCode::from(2),

@@ -172,6 +172,16 @@ pub(super) async fn vayro_on(
     start_vayro(dir, backends, name, command.envs(settings.iter().copied())).await
 }
 
+/// The edge of another build, whose executables are in `bin_dir`.
+pub(super) async fn vayro_of(
+    bin_dir: &Path,
+    dir: &Path,
+    backends: &Backends<'_>,
+    name: &'static str,
+) -> Server {
+    start_vayro(dir, backends, name, &mut on_its_core(bin_dir.join("vayro-edge"))).await
+}
+
 /// Our edge, counted by callgrind into a file per thread, `counted-…` in `dir`. Stop it to have them.
 pub(super) async fn vayro_counted(dir: &Path, backends: &Backends<'_>) -> Server {
     let mut command = on_its_core("valgrind");
