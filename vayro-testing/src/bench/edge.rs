@@ -73,20 +73,19 @@ pub async fn run(loads: &[Load], before: Option<&Path>) {
     load::write_scripts(dir);
 
     let ours = servers::vayro(dir, &backends).await;
-    let all = match before {
-        Some(bin_dir) => vec![ours, servers::vayro_of(bin_dir, dir, &backends, BEFORE).await],
-        None => {
-            let floor = servers::floor(&ours).await;
-            let slow = [("VAYRO_EDGE__FAST_LANE", "false")];
-            vec![
-                ours,
-                servers::nginx_map(dir).await,
-                servers::haproxy(dir).await,
-                servers::nginx_lua(dir, &backends).await,
-                servers::vayro_with(dir, &backends, "vayro without fast lane", &slow).await,
-                floor,
-            ]
-        }
+    let all = if let Some(bin_dir) = before {
+        vec![ours, servers::vayro_of(bin_dir, dir, &backends, BEFORE).await]
+    } else {
+        let floor = servers::floor(&ours).await;
+        let slow = [("VAYRO_EDGE__FAST_LANE", "false")];
+        vec![
+            ours,
+            servers::nginx_map(dir).await,
+            servers::haproxy(dir).await,
+            servers::nginx_lua(dir, &backends).await,
+            servers::vayro_with(dir, &backends, "vayro without fast lane", &slow).await,
+            floor,
+        ]
     };
     let mut report =
         Report::new("edge", &["cpu us/redirect", "redirects/s", "p50 us", "p99 us", "redis us/redirect"]);
