@@ -11,3 +11,23 @@ mod shipper;
 pub(crate) use ledger::{Ledger, Losses};
 pub(crate) use rings::Rings;
 pub(crate) use shipper::{Shipper, ship};
+
+#[cfg(test)]
+pub(crate) fn bare_click(id: vayro_core::ids::ClickId) -> vayro_core::click::Click {
+    use vayro_core::ids::{LinkId, WorkspaceId};
+
+    vayro_core::click::Click {
+        id,
+        link_id: LinkId::from_uuid(uuid::Uuid::nil()),
+        workspace_id: WorkspaceId::from_uuid(uuid::Uuid::nil()),
+        domain: "".into(),
+        ip: None,
+        user_agent: "".into(),
+        referer: "".into(),
+        language: "".into(),
+        query: "".into(),
+        method: vayro_core::click::ClickMethod::Get,
+        is_prefetch: false,
+        is_private: false,
+    }
+}

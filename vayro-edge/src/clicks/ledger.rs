@@ -142,11 +142,11 @@ fn day_of(click: &Click) -> Day {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use vayro_core::click::ClickMethod;
-    use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
+    use vayro_core::ids::ClickId;
     use vayro_core::ports::LedgerError;
 
     use super::*;
+    use crate::clicks::bare_click;
 
     /// Keeps everything it was told.
     #[derive(Default)]
@@ -171,20 +171,7 @@ mod tests {
     }
 
     fn click(day: i32) -> Click {
-        Click {
-            id: ClickId::from_parts(at(day), [1; 10]),
-            link_id: LinkId::from_uuid(uuid::Uuid::nil()),
-            workspace_id: WorkspaceId::from_uuid(uuid::Uuid::nil()),
-            domain: "".into(),
-            ip: None,
-            user_agent: "".into(),
-            referer: "".into(),
-            language: "".into(),
-            query: "".into(),
-            method: ClickMethod::Get,
-            is_prefetch: false,
-            is_private: false,
-        }
+        bare_click(ClickId::from_parts(at(day), [1; 10]))
     }
 
     fn day(ledger: &EdgeLedger, number: i32) -> Option<DayCounts> {

@@ -89,25 +89,13 @@ impl Rings {
 mod tests {
     use std::thread;
 
-    use vayro_core::ids::{ClickId, LinkId, WorkspaceId};
+    use vayro_core::ids::ClickId;
 
     use super::*;
+    use crate::clicks::bare_click;
 
     fn click(number: u128) -> Click {
-        Click {
-            id: ClickId::from_uuid(uuid::Uuid::from_u128(number)),
-            link_id: LinkId::from_uuid(uuid::Uuid::nil()),
-            workspace_id: WorkspaceId::from_uuid(uuid::Uuid::nil()),
-            domain: "".into(),
-            ip: None,
-            user_agent: "".into(),
-            referer: "".into(),
-            language: "".into(),
-            query: "".into(),
-            method: vayro_core::click::ClickMethod::Get,
-            is_prefetch: false,
-            is_private: false,
-        }
+        bare_click(ClickId::from_uuid(uuid::Uuid::from_u128(number)))
     }
 
     fn rings(threads: usize, len: usize) -> Rings {

@@ -1,6 +1,6 @@
 //! What is counted, and that it arrives.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -105,8 +105,12 @@ async fn only_answered_redirects_are_clicks() {
     client.answer_to_head().await;
     client.get("/launch").await;
     let world = edge.stop().await;
+    // Either may be in the ring of another thread.
     let methods: Vec<_> = world.clicks().iter().map(|click| click.method).collect();
-    assert_eq!(methods, [ClickMethod::Head, ClickMethod::Get]);
+    assert!(
+        matches!(methods[..], [ClickMethod::Head, ClickMethod::Get] | [ClickMethod::Get, ClickMethod::Head]),
+        "{methods:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,8 +121,9 @@ async fn behind_a_trusted_proxy_the_visitor_is_the_right_most_stranger() {
     client.get_with("/launch", "X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\n").await;
     client.get_with("/launch", "X-Forwarded-For: 2001:db8::7\r\n").await;
     let clicks = edge.world.until_clicks(2).await;
-    let ips: Vec<_> = clicks.iter().map(|click| click.ip.expect("known").to_string()).collect();
-    assert_eq!(ips, ["198.51.100.7", "2001:db8::7"]);
+    // Either may be in the ring of another thread.
+    let ips: BTreeSet<_> = clicks.iter().map(|click| click.ip.expect("known").to_string()).collect();
+    assert_eq!(ips, BTreeSet::from(["198.51.100.7", "2001:db8::7"].map(str::to_owned)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
