@@ -69,9 +69,10 @@ pub(crate) async fn serve(
     let mut told = Seldom::new(told);
     let mut says_goodbye = false;
     let mut malformed = 0;
-    let mut came = Vec::new();
     let mut is_open = true;
     while is_open {
+        // Not kept: a connection that asked for much at once would hold that memory while it is idle.
+        let mut came = Vec::new();
         tokio::select! {
             biased;
             () = &mut told, if !says_goodbye => {
@@ -84,7 +85,7 @@ pub(crate) async fn serve(
             () = &mut over => return,
         }
         idle.begin();
-        for request in came.drain(..) {
+        for request in came {
             match request {
                 H2Accept::Session(mut session) => {
                     if !lane.answer_stream(shared, &mut session) {
