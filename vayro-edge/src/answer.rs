@@ -66,8 +66,8 @@ async fn write(
     mut header: Box<ResponseHeader>,
     body: Option<Bytes>,
 ) -> pingora::Result<()> {
-    if let Some(hsts) = shared.hsts.as_ref().filter(|_| is_tls(session)) {
-        header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    if is_tls(session) {
+        add_hsts(shared, &mut header)?;
     }
     let is_last = body.is_none();
     match &mut *session {
@@ -79,6 +79,14 @@ async fn write(
         Some(body) => session.write_response_body(body, true).await,
         None => Ok(()),
     }
+}
+
+/// Adds `Strict-Transport-Security` if the settings want it; the connection must be TLS.
+pub(crate) fn add_hsts(shared: &Shared, header: &mut ResponseHeader) -> pingora::Result<()> {
+    if let Some(hsts) = &shared.hsts {
+        header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
+    Ok(())
 }
 
 /// Tells whether the connection itself is TLS; what a proxy in front claims does not count here.

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use http::header::{CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::v2::server::HttpSession;
 use vayro_core::click::Click;
@@ -19,6 +19,7 @@ use vayro_core::resolve::{CachedLink, Resolution, resolve};
 use vayro_core::timestamp::Timestamp;
 use vayro_core::visit::{Visit, Wanted, normal_host, wanted};
 
+use crate::answer::add_hsts;
 use crate::cache::KeyRef;
 use crate::redirect::path_and_query;
 use crate::routes::{Domain, host_buffer};
@@ -146,17 +147,12 @@ impl Lane {
             };
             answers.clicks.push(click(link, now, &visit, &shared.settings));
             Some(())
-        })?;
-        shared.metrics.cache_hits.add_one();
-        shared.metrics.fast_lane.add_one();
-        Some(())
+        })
     }
 
     /// Answers a request over HTTP/2; false if that is for others.
     pub(crate) fn answer_stream(&self, shared: &Shared, stream: &mut HttpSession) -> bool {
         let Some((header, click)) = self.redirect_for(shared, stream) else { return false };
-        shared.metrics.cache_hits.add_one();
-        shared.metrics.fast_lane.add_one();
         // Fails if the client took the request back meanwhile: nobody was redirected.
         if stream.write_response_header(header, true).is_ok() {
             shared.metrics.redirects.add_one();
@@ -181,9 +177,7 @@ impl Lane {
         let now = (shared.clock)();
         with_link(shared, host, code.as_bytes(), now, |domain, link| {
             let mut header = shared.redirects.header(link, now);
-            if let Some(hsts) = &shared.hsts {
-                header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone()).ok()?;
-            }
+            add_hsts(shared, &mut header).ok()?;
             let (ip, headers) = (Some(self.peer), (&request.headers).into());
             let visit = Visit { domain: &domain.name, ip, method, query, headers };
             Some((header, click(link, now, &visit, &shared.settings)))
@@ -191,7 +185,7 @@ impl Lane {
     }
 }
 
-/// Looks at a link that redirects and needs no look-up; `None` if there is none.
+/// Answers with a link that redirects and needs no look-up, and counts that; `None` if there is none.
 fn with_link<T>(
     shared: &Shared,
     host: &str,
@@ -206,7 +200,10 @@ fn with_link<T>(
             _ => None,
         })
     });
-    found.flatten().flatten()
+    let answer = found.flatten().flatten()?;
+    shared.metrics.cache_hits.add_one();
+    shared.metrics.fast_lane.add_one();
+    Some(answer)
 }
 
 /// Writes the headers of an answer that change with time and connection, and its end.
